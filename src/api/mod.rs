@@ -1,0 +1,1 @@
+//! Floor 6: HTTP; it translates and decides nothing.

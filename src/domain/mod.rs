@@ -1,0 +1,28 @@
+//! Floor 0: the values the scheduler is about, and the rules that need nothing but values.
+//!
+//! Absent on purpose: I/O, clocks, threads, serde, logging and randomness. Time and random numbers
+//! come in as arguments; [`Status::on`] is the only function that makes a status from a status.
+
+mod change;
+mod id;
+mod outcome;
+mod payload;
+mod priority;
+mod retry;
+mod status;
+mod submission;
+mod summary;
+mod task;
+mod time;
+
+pub use change::{Before, Change, ChangeKind, Holding};
+pub use id::{Epoch, ParseIdError, TaskId};
+pub use outcome::{Failure, FailureKind, Outcome, Verdict};
+pub use payload::{Form, Payload};
+pub use priority::{Band, BandMap, ParseBandError};
+pub use retry::RetryPolicy;
+pub use status::{Event, IllegalMove, ParseStatusError, Status, StatusKind};
+pub use submission::{Draft, FieldError, Limits, Submission};
+pub use summary::Summary;
+pub use task::{Run, Spec, State, Suspicion, Task};
+pub use time::TimeMs;

@@ -1,0 +1,1 @@
+//! Floor 4: pinned cores and the executors they drive.

@@ -1,0 +1,19 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod domain;
+
+pub mod clock;
+pub mod stop;
+
+pub mod queue;
+pub mod store;
+
+pub mod persistence;
+
+pub mod execution;
+
+pub mod engine;
+
+pub mod api;
+
+pub mod cli;

@@ -1,0 +1,155 @@
+//! Everything the writer can be told, and everything it can answer.
+
+use std::sync::Arc;
+
+use super::Receipt;
+use crate::domain::{Epoch, Outcome, Run, Spec, StatusKind, Submission, Task, TaskId, TimeMs};
+use crate::queue;
+use crate::store::KeyClaim;
+
+/// A place in the lanes, with what a core needs to start the task.
+pub type Ticket = queue::Ticket<Work>;
+
+/// What a core needs to start a task, beside its ticket's id and epoch.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// What was asked for.
+    pub spec: Arc<Spec>,
+    /// Which registered handler runs it.
+    pub slot: Slot,
+    /// The number of this attempt, from 1.
+    pub attempt: u32,
+}
+
+/// A registered handler, by its place in the registry, so that no core looks up a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Slot(pub u16);
+
+/// A request to the writer.
+#[derive(Debug)]
+pub enum Message {
+    /// Store these tasks.
+    Submit(Order, Receipt),
+    /// Show this task, if it is live.
+    Look(TaskId, Receipt),
+    /// Do this with this task.
+    Do(TaskId, Command, Receipt),
+}
+
+/// A checked submit.
+#[derive(Debug)]
+pub struct Order {
+    /// What to store; one, or a whole batch that stands or falls together.
+    pub items: Vec<Submission>,
+    /// The client's idempotency key.
+    pub key: Option<KeyClaim>,
+}
+
+/// What a person can ask of one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// End it; a running one is asked to stop.
+    Cancel,
+    /// Try it again although it ended, or now although it waits.
+    Retry,
+    /// Move it to this status, as far as the table of moves allows.
+    Put(StatusKind),
+}
+
+/// What the writer answers.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// To a submit: the tasks in the order sent, new or existing.
+    Stored {
+        /// The tasks.
+        tasks: Vec<Task>,
+        /// Whether any of them is new.
+        created: bool,
+    },
+    /// To a submit whose idempotency key was used for the same before: what it led to.
+    Replayed {
+        /// The ids of then.
+        ids: Vec<TaskId>,
+        /// Whether any of them was new then.
+        created: bool,
+    },
+    /// To a look: how a live task stands.
+    Seen(Seen),
+    /// To a look: nothing live has this id; an ended task may.
+    NotLive,
+    /// To a command: it is done.
+    Done(Seen),
+    /// To a command: the wish is stored; the task changes once its execution has stopped.
+    Asked(Seen),
+}
+
+/// A live task as users see it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The task.
+    pub task: Task,
+    /// Whether nobody here can start its type.
+    pub waits_for_worker: bool,
+}
+
+/// Why the writer did not do as asked. Nothing was changed, but for [`Refusal::Unknown`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Refusal {
+    #[error("the server is at its limit of requests under way")]
+    Busy,
+    #[error("the server is stopping")]
+    Stopping,
+    #[error("the store does not answer")]
+    StoreDown,
+    #[error("whether the request was stored is not known")]
+    Unknown,
+    #[error("the disk is full")]
+    NoSpace,
+    #[error("no task has this id")]
+    NotFound,
+    #[error("a task that is {from} cannot take this step")]
+    IllegalMove { from: StatusKind },
+    #[error("unfinished task {0} has this unique key")]
+    UniqueTaken(TaskId),
+    #[error("this idempotency key was used for another request")]
+    KeyReused,
+    #[error("a request with this idempotency key is under way")]
+    KeyInFlight,
+    #[error("the store holds {limit} task types, and no more are allowed")]
+    TooManyTypes { limit: usize },
+    #[error("the store cannot hold this: {0}")]
+    Bad(String),
+}
+
+/// What an execution tells the writer about one attempt.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The task.
+    pub id: TaskId,
+    /// The claim the attempt runs under; a report of an older one is dropped.
+    pub epoch: Epoch,
+    /// What happened.
+    pub what: Happened,
+}
+
+/// What can happen to an attempt.
+#[derive(Debug, Clone)]
+pub enum Happened {
+    /// It has been running for so long that the store should say so.
+    Began {
+        /// Since when.
+        at: TimeMs,
+    },
+    /// It only waits, until this time, and then is done; it needs no core for that.
+    Sleeps {
+        /// Since when.
+        at: TimeMs,
+        /// How long the task was ready before, in microseconds.
+        waited_us: u64,
+        /// Until when.
+        until: TimeMs,
+    },
+    /// It ended.
+    Ended(Run, Outcome),
+}

@@ -1,0 +1,116 @@
+//! What is committed together, and how it fared.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::domain::{Band, Change, Holding, Task, TaskId, TimeMs};
+
+/// One transaction.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Rises with every batch of this incarnation.
+    pub seq: u64,
+    /// The time of the batch.
+    pub now: TimeMs,
+    /// What is to be written, in the order it was decided.
+    pub units: Vec<Unit>,
+    /// Free rows to take, after the units are written.
+    pub claims: Vec<ClaimAsk>,
+    /// Rows to look up, after the units are written.
+    pub fetch: Vec<TaskId>,
+    /// How many new ids to take; nought for none.
+    pub ids_wanted: u32,
+}
+
+/// Changes that stand or fall together.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    /// The changes; several only for a batch submit, all of them inserts.
+    pub changes: Vec<Change>,
+    /// The idempotency key the unit stands under.
+    pub key: Option<KeyClaim>,
+}
+
+/// A client's idempotency key, as a digest, with a digest of what was sent under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyClaim {
+    /// SHA-256 of the key.
+    pub key: [u8; 32],
+    /// SHA-256 of the body.
+    pub body: [u8; 32],
+}
+
+/// A wish for free rows of one band that are due.
+#[derive(Debug, Clone)]
+pub struct ClaimAsk {
+    /// Only this band.
+    pub band: Band,
+    /// At most so many.
+    pub limit: u32,
+    /// Only rows due by then, earliest first.
+    pub due_by: TimeMs,
+    /// Only these types.
+    pub types: Arc<[Arc<str>]>,
+}
+
+/// How a batch fared.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// One fate for each unit, in order.
+    pub fates: Vec<Fate>,
+    /// One answer for each claim, in order.
+    pub claimed: Vec<Claimed>,
+    /// One answer for each id in `fetch`, in order.
+    pub fetched: Vec<Stored>,
+    /// The ids taken.
+    pub ids: Option<Range<u64>>,
+}
+
+/// How one unit fared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It is stored.
+    Applied,
+    /// It is stored, but for the inserts at these places, whose unique key another unfinished
+    /// task holds.
+    AppliedBut(Vec<(usize, TaskId)>),
+    /// Nothing new is stored: the same was sent under its idempotency key before.
+    Replayed(Replay),
+    /// Nothing is stored: something else was sent under its idempotency key before.
+    KeyReused,
+    /// Nothing is stored: the row is gone or has moved on.
+    Stale,
+    /// Nothing is stored: this unfinished task holds the unique key.
+    UniqueTaken(TaskId),
+    /// Nothing is stored: the store cannot hold this data.
+    Bad(String),
+    /// Nothing is stored: the disk is full.
+    NoSpace,
+}
+
+/// What an idempotency key led to when it was first used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// The ids that were answered, in order.
+    pub ids: Vec<TaskId>,
+    /// Whether any of them was new then.
+    pub created: bool,
+}
+
+/// What a claim got. The rows are written as held, with the next epoch, before it returns.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// The rows, in the order (due, id).
+    pub tasks: Vec<Task>,
+}
+
+/// What is stored under an id.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stored {
+    /// A live row.
+    Live(Box<Task>, Holding),
+    /// An ended task.
+    Ended(Box<Task>),
+    /// Nothing.
+    Missing,
+}

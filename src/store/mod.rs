@@ -1,0 +1,116 @@
+//! Floor 2: the durable truth.
+//!
+//! A [`Store`] commits [`Batch`]es and hands out rows to be worked on; a [`Reader`] answers
+//! questions from a snapshot of its own. Calls block; there are no threads here. Every store keeps
+//! the same promises, and one conformance suite asks all of them the same questions.
+//!
+//! Absent on purpose: the queue, HTTP, the clock (time is in the batch), and decisions: what a
+//! change means is settled before it comes here, a store only checks that it is not stale.
+
+mod batch;
+mod error;
+mod query;
+
+pub use batch::{Batch, ClaimAsk, Claimed, Committed, Fate, KeyClaim, Replay, Stored, Unit};
+pub use error::{Cure, StoreError};
+pub use query::{
+    Bucket, Count, Cursor, Filter, Page, PageAsk, Place, ScheduledAsk, SortField, Sorting,
+};
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::domain::{StatusKind, Task, TaskId, TimeMs};
+
+/// What a store promises when a commit returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// On stable storage: it survives a power cut.
+    Disk,
+    /// In memory: it survives nothing. Only tests use such a store.
+    Memory,
+}
+
+/// The writing side of a store; owned by one thread.
+pub trait Store: Send {
+    /// Commits the batch as one transaction and says how each unit fared, in order.
+    ///
+    /// All or nothing: after an error nothing of the batch is stored, unless the error says that
+    /// the outcome is unknown.
+    fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError>;
+
+    /// Takes over what the former incarnation held: every held row gets the next epoch and the
+    /// suspicion that a crash leaves, or none where it was released. Called once, before the first
+    /// commit. Decoding runs on `pool`.
+    fn recover(&mut self, now: TimeMs, pool: &rayon::ThreadPool) -> Result<Recovered, StoreError>;
+
+    /// Takes the next `count` ids, never given out before.
+    fn take_ids(&mut self, count: u32) -> Result<Range<u64>, StoreError>;
+
+    /// Marks all held rows as given back, so that the next incarnation does not suspect them.
+    fn release(&mut self) -> Result<(), StoreError>;
+
+    /// Deletes at most `limit` ended tasks and says how many it was.
+    fn prune(&mut self, ask: &PruneAsk) -> Result<u64, StoreError>;
+
+    /// A slice of upkeep between batches: forgets idempotency keys older than `keys_before`, at
+    /// most a few thousand, and gives free pages back to the file system.
+    fn upkeep(&mut self, keys_before: TimeMs) -> Result<(), StoreError>;
+
+    /// A reader for another thread.
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
+
+    /// What a commit promises.
+    fn durability(&self) -> Durability;
+
+    /// One line for people: the kind of store and where it is, without secrets.
+    fn describe(&self) -> String;
+}
+
+/// The reading side of a store; one for each reading thread. Each call sees one snapshot.
+pub trait Reader: Send {
+    /// The stored task with this id, live or ended.
+    fn find(&mut self, id: TaskId) -> Result<Option<Task>, StoreError>;
+
+    /// The tasks with these ids, in the order asked for; missing ones are left out.
+    fn find_all(&mut self, ids: &[TaskId]) -> Result<Vec<Task>, StoreError>;
+
+    /// One page of tasks and the exact total of the filter. Walking stops with
+    /// [`StoreError::TooBroad`] when it has taken longer than `ask.budget_ms`.
+    fn page(&mut self, ask: &PageAsk) -> Result<Page, StoreError>;
+
+    /// The page of waiting tasks by band, time and id.
+    fn scheduled(&mut self, ask: &ScheduledAsk) -> Result<Page, StoreError>;
+
+    /// How many tasks there are of each status, band and type; nothing is counted for this.
+    fn counts(&mut self) -> Result<Vec<Count>, StoreError>;
+
+    /// The minute buckets from `minutes.start` up to and without `minutes.end`, in order.
+    fn buckets(&mut self, minutes: Range<i64>) -> Result<Vec<Bucket>, StoreError>;
+
+    /// When the oldest free task that is due became due.
+    fn oldest_free(&mut self, now: TimeMs) -> Result<Option<TimeMs>, StoreError>;
+
+    /// The store's size on disk, in bytes.
+    fn size_bytes(&mut self) -> Result<u64, StoreError>;
+}
+
+/// What a start finds.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The rows that the former incarnation held, now ours, in the order of their ids.
+    pub held: Vec<Task>,
+    /// Every task type the store has seen.
+    pub types: Vec<Arc<str>>,
+}
+
+/// Which ended tasks to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PruneAsk {
+    /// Only these terminal statuses.
+    pub statuses: Vec<StatusKind>,
+    /// Only tasks that ended before.
+    pub ended_before: TimeMs,
+    /// At most so many.
+    pub limit: u32,
+}
