@@ -75,6 +75,8 @@ pub struct State {
     pub result: Option<Payload>,
     /// When it ended.
     pub completed_at: Option<TimeMs>,
+    /// A worker outside this process runs it, and its claim ends then. Lasts over a restart.
+    pub leased_until: Option<TimeMs>,
     /// Somebody asked for its end while it ran.
     pub cancel_requested: bool,
     /// Whether it is suspected of bringing its server down.

@@ -66,12 +66,15 @@ pub enum Answer {
         /// Whether any of them is new.
         created: bool,
     },
-    /// To a submit whose idempotency key was used for the same before: what it led to.
-    Replayed {
-        /// The ids of then.
+    /// To a submit that met tasks which were there before: their ids, in the order sent. How they
+    /// stand now is a reader's business.
+    Known {
+        /// The ids; with `Met::UniqueKey` some of them may be new.
         ids: Vec<TaskId>,
-        /// Whether any of them was new then.
+        /// Whether any of them was new (with `Met::IdempotencyKey`: was new then).
         created: bool,
+        /// What they were found by.
+        met: Met,
     },
     /// To a look: how a live task stands.
     Seen(Seen),
@@ -81,6 +84,15 @@ pub enum Answer {
     Done(Seen),
     /// To a command: the wish is stored; the task changes once its execution has stopped.
     Asked(Seen),
+}
+
+/// How a submit met tasks that were there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// The same request was sent under the same idempotency key.
+    IdempotencyKey,
+    /// An unfinished task has the same unique key.
+    UniqueKey,
 }
 
 /// A live task as users see it.

@@ -6,6 +6,6 @@ mod message;
 mod receipt;
 
 pub use message::{
-    Answer, Command, Happened, Message, Order, Refusal, Report, Seen, Slot, Ticket, Work,
+    Answer, Command, Happened, Message, Met, Order, Refusal, Report, Seen, Slot, Ticket, Work,
 };
 pub use receipt::Receipt;

@@ -8,8 +8,10 @@ use std::fmt;
 
 use super::{Answer, Refusal};
 
+type Settle = Box<dyn FnOnce(Result<Answer, Refusal>) + Send>;
+
 /// The right to one answer.
-pub struct Receipt(Option<Box<dyn FnOnce(Result<Answer, Refusal>) + Send>>);
+pub struct Receipt(Option<Settle>);
 
 impl Receipt {
     /// A receipt that hands its answer to `answer`. That runs on the writer's thread, so it must
