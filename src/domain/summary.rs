@@ -124,7 +124,9 @@ mod tests {
         }
 
         #[test]
-        fn a_percentile_is_off_by_at_most_a_quarter(all in prop::collection::vec(1..1u64 << 30, 1..200)) {
+        fn a_percentile_is_off_by_at_most_a_quarter(
+            all in prop::collection::vec(1..1u64 << 30, 1..200),
+        ) {
             let mut summary = Summary::default();
             all.iter().for_each(|us| summary.add(*us));
             let mut sorted = all;
