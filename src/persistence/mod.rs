@@ -1,11 +1,26 @@
 //! Floor 3: the single writer, through which everything that happens to a task must pass.
 //!
-//! Absent on purpose: HTTP, handlers, and any I/O outside `persist`.
+//! Requests and reports come in through a [`mailbox`]; the [`Writer`] turns them into units, hands
+//! batches to [`Persist`], and lets their effects show once they are committed.
+//!
+//! Absent on purpose: HTTP, handlers, and any I/O outside [`Persist`].
 
+mod kinds;
+mod live;
+mod mailbox;
 mod message;
+mod pending;
+mod persist;
 mod receipt;
+mod suspects;
+mod view;
+mod writer;
 
+pub use mailbox::{Bell, Inbox, Mailbox, MailboxSizes, Posts, mailbox};
 pub use message::{
     Answer, Command, Happened, Message, Met, Order, Refusal, Report, Seen, Slot, Ticket, Work,
 };
+pub use persist::{Chore, Job, Persist, PersistStep};
 pub use receipt::Receipt;
+pub use view::{View, Views};
+pub use writer::{Writer, WriterSettings, WriterStep};

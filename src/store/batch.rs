@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::domain::{Band, Change, Holding, Task, TaskId, TimeMs};
 
 /// One transaction.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// Rises with every batch of this incarnation.
     pub seq: u64,
@@ -86,6 +86,8 @@ pub enum Fate {
     Bad(String),
     /// Nothing is stored: the disk is full.
     NoSpace,
+    /// Nothing is stored: the store could not be reached. It may be sent again.
+    Unsent,
 }
 
 /// What an idempotency key led to when it was first used.

@@ -1,0 +1,100 @@
+//! The batch that is being collected, and the one that is under way.
+//!
+//! Beside each unit stands what is to be done once its fate is known. A unit and its sequel are
+//! never separated.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Command, Receipt};
+use crate::clock::Mono;
+use crate::domain::{Change, TaskId};
+use crate::store::{ClaimAsk, KeyClaim, Unit};
+
+/// What is to be done once a unit's fate is known.
+#[derive(Debug)]
+pub(super) enum Sequel {
+    /// Answer a submit.
+    Submitted { receipt: Receipt },
+    /// Answer a command that changed the task.
+    Commanded { receipt: Receipt, then: Then },
+    /// An attempt ended; if the store cannot hold what it left, that is another outcome.
+    Ended,
+    /// Only the row was behind.
+    Late,
+    /// Nothing but taking it over into memory.
+    Quiet,
+}
+
+/// What follows a command's change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The command is done.
+    Done,
+    /// The running attempt is asked to stop, and the task changes when it has.
+    AskStop,
+    /// The running attempt is asked to stop, but the task has moved on already.
+    LeaveBehind,
+}
+
+/// Units and wishes for one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub units: Vec<Unit>,
+    pub sequels: Vec<Sequel>,
+    pub claims: Vec<ClaimAsk>,
+    /// Commands that wait for a row to be looked up.
+    pub wanted: HashMap<TaskId, Vec<(Command, Receipt)>>,
+    pub ids_wanted: u32,
+    /// Idempotency keys in `units`.
+    pub keys: HashSet<[u8; 32]>,
+    /// How many changes `units` have together.
+    pub changes: usize,
+    /// About how many bytes.
+    pub bytes: usize,
+    /// Since when the oldest request in here waits.
+    pub since: Option<Mono>,
+}
+
+impl Pending {
+    /// No batch has more changes, but for the one unit that goes over it.
+    pub const CHANGES_MAX: usize = 8192;
+    /// No batch has more bytes, but for the one unit that goes over it.
+    pub const BYTES_MAX: usize = 16 << 20;
+
+    /// Adds a unit of one change.
+    pub fn push(&mut self, change: Change, sequel: Sequel) {
+        self.push_all(vec![change], None, sequel);
+    }
+
+    /// Adds a unit.
+    pub fn push_all(&mut self, changes: Vec<Change>, key: Option<KeyClaim>, sequel: Sequel) {
+        self.changes += changes.len();
+        self.bytes += changes.iter().map(|change| change.task.spec.weight()).sum::<usize>();
+        self.keys.extend(key.map(|claim| claim.key));
+        self.units.push(Unit { changes, key });
+        self.sequels.push(sequel);
+    }
+
+    /// Whether more units should wait for the next batch.
+    pub fn is_full(&self) -> bool {
+        self.changes >= Pending::CHANGES_MAX || self.bytes >= Pending::BYTES_MAX
+    }
+
+    /// Whether there is nothing to ask of the store.
+    pub fn is_empty(&self) -> bool {
+        self.units.is_empty()
+            && self.claims.is_empty()
+            && self.wanted.is_empty()
+            && self.ids_wanted == 0
+    }
+}
+
+/// A batch that the persist thread has.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub batch: std::sync::Arc<crate::store::Batch>,
+    pub sequels: Vec<Sequel>,
+    pub wanted: HashMap<TaskId, Vec<(Command, Receipt)>>,
+    pub keys: HashSet<[u8; 32]>,
+    pub since: Mono,
+}

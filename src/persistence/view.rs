@@ -1,0 +1,87 @@
+//! What others may see of the writer without asking it, and the few wishes they can leave with it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::domain::BandMap;
+
+/// How things stood a moment ago.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// Tasks in memory.
+    pub held: usize,
+    /// Ready tasks in memory, by band.
+    pub depth: BandMap<usize>,
+    /// How long the longest waiting ready task in memory has waited, in milliseconds.
+    pub oldest_wait_ms: Option<u64>,
+    /// Whether the store does what it should.
+    pub store_up: bool,
+    /// Batches settled.
+    pub batches: u64,
+    /// Reports of claims that were over.
+    pub stale_reports: u64,
+    /// Changes the store refused because the row had moved on.
+    pub stale_changes: u64,
+}
+
+/// Shared between the writer and those who look at it.
+#[derive(Debug, Default)]
+pub struct Views {
+    view: Mutex<View>,
+    refusing: AtomicBool,
+    closing: AtomicBool,
+    disk_full: AtomicBool,
+    beats: AtomicU64,
+}
+
+// Relaxed everywhere: each flag and the counter stand alone, nothing is published through them.
+impl Views {
+    /// How things stood a moment ago.
+    pub fn view(&self) -> View {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Rises while the writer makes rounds.
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
+
+    /// From now on no request is taken that changes something.
+    pub fn refuse_requests(&self) {
+        self.refusing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether requests are refused because the server stops.
+    pub fn refusing(&self) -> bool {
+        self.refusing.load(Ordering::Relaxed)
+    }
+
+    /// From now on attempts that stop are given back, and the writer ends once all is stored.
+    pub fn close(&self) {
+        self.refuse_requests();
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the writer is to end.
+    pub(super) fn closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the disk is too full for new tasks.
+    pub fn set_disk_full(&self, full: bool) {
+        self.disk_full.store(full, Ordering::Relaxed);
+    }
+
+    /// Whether the disk is too full for new tasks.
+    pub fn disk_is_full(&self) -> bool {
+        self.disk_full.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn publish(&self, view: View) {
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+}

@@ -1,0 +1,112 @@
+//! Claims: free rows come into memory as there is room, earliest first within a band.
+
+use super::Writer;
+use crate::clock::Mono;
+use crate::domain::{Band, Status, StatusKind, Suspicion, Task, TimeMs};
+use crate::persistence::live::{Home, LiveTask, Room};
+use crate::persistence::pending::Sequel;
+use crate::store::{ClaimAsk, Claimed};
+
+impl Writer {
+    /// No claim asks for more rows.
+    const CLAIM_MAX: usize = 4096;
+    /// Rows due within this time are claimed already, and wait in memory.
+    const AHEAD_MS: u64 = 2000;
+    /// How many ids are taken at a time.
+    const ID_BLOCK: u32 = 65_536;
+
+    /// Adds to the next batch what memory has room for.
+    pub(super) fn ask_for_more(&mut self, now: TimeMs, mono: Mono) {
+        if self.under_way.is_some() || self.outage.is_some() || self.views.closing() {
+            return;
+        }
+        if self.ids.end - self.ids.start < u64::from(Self::ID_BLOCK / 2) {
+            self.pending.ids_wanted = Self::ID_BLOCK;
+        }
+        if !self.pending.claims.is_empty() {
+            return;
+        }
+        let poll = self.polled_at.is_none_or(|at| mono.since(at) >= Self::POLL);
+        if poll {
+            self.polled_at = Some(mono);
+        }
+        for band in Band::ALL {
+            let room = self.window.room(band);
+            let enough = room.min(Self::CLAIM_MAX);
+            let worth_it = enough >= Self::CLAIM_MAX.min(self.window.capacity() / 2);
+            if enough > 0 && (poll || (self.overflow[band] && worth_it)) {
+                self.pending.claims.push(ClaimAsk {
+                    band,
+                    limit: enough as u32,
+                    due_by: now.plus_ms(Self::AHEAD_MS),
+                    types: self.kinds.startable(),
+                });
+            }
+        }
+    }
+
+    /// Takes claimed rows into memory.
+    pub(super) fn take_claimed(&mut self, ask: &ClaimAsk, claimed: Claimed, now: TimeMs) {
+        if claimed.tasks.len() < ask.limit as usize {
+            self.overflow[ask.band] = false;
+        }
+        for task in claimed.tasks {
+            let band = task.spec.band;
+            let ready = task.state.status.due().is_none_or(|due| due <= now);
+            let room = if ready {
+                let weight = task.spec.weight();
+                self.window.admit(band, weight);
+                Room::Window(weight)
+            } else {
+                self.window.admit_due();
+                Room::Due
+            };
+            let id = task.id;
+            let mut live = LiveTask::new(task, Home::Held);
+            live.room = room;
+            self.live.insert(live);
+            self.place(id, now);
+        }
+    }
+
+    /// Takes over a task that the former incarnation held.
+    pub(super) fn adopt(&mut self, task: Task) {
+        let now = self.clock.now();
+        let (id, state) = (task.id, &task.state);
+        let room = match state.status.kind() {
+            StatusKind::Scheduled | StatusKind::Retrying => {
+                self.window.admit_due();
+                Room::Due
+            }
+            StatusKind::Running => Room::None,
+            _ => {
+                let weight = task.spec.weight();
+                self.window.admit(task.spec.band, weight);
+                Room::Window(weight)
+            }
+        };
+        let poison = matches!(state.suspicion,
+            Suspicion::Loner { crashes, .. } if crashes >= self.crashes_max);
+        let mut live = LiveTask::new(task, Home::Held);
+        live.room = room;
+        let live = self.live.insert(live);
+        if poison && live.task.state.status == Status::Queued {
+            return self.end_poison(id, now);
+        }
+        self.place(id, now);
+    }
+
+    /// Ends a task that brought its server down too often.
+    fn end_poison(&mut self, id: crate::domain::TaskId, now: TimeMs) {
+        use crate::domain::{Event, Failure, FailureKind};
+        let Some(live) = self.live.get(id) else { return };
+        let mut state = live.task.state.clone();
+        let Ok(status) = state.status.on(Event::Poison) else { return };
+        let text = format!("the server crashed {} times while it ran alone", self.crashes_max);
+        let failure = Failure::new(FailureKind::Poison, &text);
+        state.status = status;
+        state.last_error = Some((failure.kind, failure.message.into_boxed_str()));
+        state.completed_at = Some(now);
+        self.decide(id, state, Sequel::Quiet, now);
+    }
+}

@@ -1,0 +1,223 @@
+//! Commands: what a person can ask of one task.
+//!
+//! A row that is not in memory is looked up first and stays for the command. A ticket is withdrawn
+//! before the change is written; if a core was faster the task runs, and is asked to stop instead.
+
+use super::Writer;
+use super::report::run_until;
+use crate::domain::{
+    Epoch, Event, Failure, FailureKind, Holding, State, Status, StatusKind, TaskId, TimeMs, Verdict,
+};
+use crate::persistence::live::{Doing, Home, LiveTask, Waiting};
+use crate::persistence::pending::{Sequel, Then};
+use crate::persistence::{Answer, Command, Receipt, Refusal};
+use crate::store::Stored;
+
+/// What a command comes to.
+enum Ruling {
+    /// Nothing changes.
+    Answer(Result<Answer, Refusal>),
+    /// The task changes.
+    Change(State, Then),
+}
+
+impl Writer {
+    pub(super) fn command(&mut self, id: TaskId, command: Command, receipt: Receipt, now: TimeMs) {
+        let Some(live) = self.live.get_mut(id) else {
+            // Counted like a change, so that a batch has a bounded number of look-ups.
+            self.pending.changes += 1;
+            return self.pending.wanted.entry(id).or_default().push((command, receipt));
+        };
+        if live.busy {
+            return live.waiting.push_back(Waiting::Command(command, receipt));
+        }
+        match self.rule(id, command, now) {
+            Ruling::Answer(answer) => {
+                receipt.settle(answer);
+                self.let_visitor_go(id);
+            }
+            Ruling::Change(state, then) => {
+                self.decide(id, state, Sequel::Commanded { receipt, then }, now);
+            }
+        }
+    }
+
+    /// A row that was looked up for commands.
+    pub(super) fn take_fetched(
+        &mut self,
+        id: TaskId,
+        stored: Stored,
+        commands: Vec<(Command, Receipt)>,
+        now: TimeMs,
+    ) {
+        let visitor = match stored {
+            _ if self.live.get(id).is_some() => None,
+            Stored::Live(task, Holding::Free) => Some(LiveTask::new(*task, Home::Free)),
+            Stored::Ended(task) => Some(LiveTask::new(*task, Home::Ended)),
+            // Held, but not by this node's memory: some other node's.
+            Stored::Live(_, Holding::Held) => return refuse_all(commands, &Refusal::Busy),
+            Stored::Missing => return refuse_all(commands, &Refusal::NotFound),
+        };
+        if let Some(visitor) = visitor {
+            self.live.insert(visitor);
+        }
+        for (command, receipt) in commands {
+            self.command(id, command, receipt, now);
+        }
+    }
+
+    fn rule(&mut self, id: TaskId, command: Command, now: TimeMs) -> Ruling {
+        let Some(live) = self.live.get(id) else {
+            return Ruling::Answer(Err(Refusal::NotFound));
+        };
+        let from = live.kind();
+        match command {
+            Command::Put(to) if to == from => Ruling::Answer(Ok(Answer::Done(self.show(live)))),
+            Command::Cancel if from == StatusKind::Running => self.ask_to_stop(id, now),
+            Command::Cancel => self.before_start(id, Event::Cancel, now),
+            Command::Retry => self.before_start(id, Event::Retry, now),
+            Command::Put(to) => self.put(id, from, to, now),
+        }
+    }
+
+    fn put(&mut self, id: TaskId, from: StatusKind, to: StatusKind, now: TimeMs) -> Ruling {
+        use StatusKind::{
+            Cancelled, Completed, Failed, Paused, Pending, Queued, Retrying, Running, Scheduled,
+        };
+        let event = match (from, to) {
+            (Running, Completed) => return self.force(id, Verdict::Done, now),
+            (Running, Failed) => return self.force(id, Verdict::GiveUp, now),
+            (Running, Cancelled) => return self.force(id, Verdict::Cancelled, now),
+            (Running, Paused) => return self.force(id, Verdict::Paused, now),
+            (Queued, Running) => return self.take_outside(id, now),
+            (Failed | Cancelled, Queued) => Event::Retry,
+            (Pending | Scheduled | Retrying, Queued) => Event::Hurry,
+            (Paused, Queued) => Event::Resume { now },
+            (Scheduled | Queued | Retrying, Paused) => Event::Pause { now },
+            (Pending | Scheduled | Queued | Retrying | Paused, Cancelled) => Event::Cancel,
+            (Failed, Retrying) => {
+                let random = self.next_random();
+                let Some(live) = self.live.get(id) else { return illegal(from) };
+                let wait = live.task.spec.retry.delay_ms(live.task.state.retries + 1, random);
+                Event::RetryLater { due: now.plus_ms(wait) }
+            }
+            _ => return illegal(from),
+        };
+        self.before_start(id, event, now)
+    }
+
+    /// A move of a task that does not run. Its ticket is withdrawn first.
+    fn before_start(&mut self, id: TaskId, event: Event, now: TimeMs) -> Ruling {
+        let Some(live) = self.live.get_mut(id) else { return illegal(StatusKind::Cancelled) };
+        let from = live.kind();
+        let Ok(status) = live.task.state.status.on(event) else { return illegal(from) };
+        if !withdraw(live) {
+            // A core was faster than this command.
+            return match event {
+                Event::Cancel => self.ask_to_stop(id, now),
+                Event::Pause { .. } => self.force(id, Verdict::Paused, now),
+                _ => illegal(StatusKind::Running),
+            };
+        }
+        let mut state = live.task.state.clone();
+        state.status = status;
+        match status.kind() {
+            StatusKind::Cancelled => state.completed_at = Some(now),
+            StatusKind::Queued | StatusKind::Scheduled | StatusKind::Retrying => {
+                state.ready_at = status.due().unwrap_or(now);
+                state.completed_at = None;
+                state.cancel_requested = false;
+            }
+            _ => {}
+        }
+        Ruling::Change(state, Then::Done)
+    }
+
+    /// Cancels a running task: in memory at once where it only waits, else through its execution.
+    fn ask_to_stop(&mut self, id: TaskId, now: TimeMs) -> Ruling {
+        let Some(live) = self.live.get(id) else { return illegal(StatusKind::Cancelled) };
+        if matches!(live.doing, Doing::Sleep { .. } | Doing::Outside) {
+            return self.force(id, Verdict::Cancelled, now);
+        }
+        if live.task.state.cancel_requested {
+            return Ruling::Answer(Ok(Answer::Asked(self.show(live))));
+        }
+        let mut state = self.show(live).task.state;
+        state.cancel_requested = true;
+        Ruling::Change(state, Then::AskStop)
+    }
+
+    /// Ends the running attempt for good and moves the task on; its late report will be stale.
+    fn force(&mut self, id: TaskId, verdict: Verdict, now: TimeMs) -> Ruling {
+        let Some(live) = self.live.get(id) else { return illegal(StatusKind::Cancelled) };
+        let mut state = self.show(live).task.state;
+        let run = run_until(live, now);
+        let epoch = state.epoch.next();
+        let moved = Status::Running { epoch }.on(Event::Report { epoch, verdict });
+        let Ok(status) = moved else { return illegal(StatusKind::Running) };
+        let executes = matches!(live.doing, Doing::Ticket(_));
+        state.status = status;
+        state.epoch = epoch;
+        state.run = Some(state.run.map_or(run, |begun| crate::domain::Run { ..begun }));
+        if let Some(run) = &mut state.run {
+            run.took_us = now.since_ms(run.started_at) * 1000;
+        }
+        state.leased_until = None;
+        state.suspicion = crate::domain::Suspicion::None;
+        if verdict == Verdict::GiveUp {
+            let failure = Failure::new(FailureKind::Error, "marked as failed by a client");
+            state.last_error = Some((failure.kind, failure.message.into_boxed_str()));
+        }
+        if status.kind().is_terminal() {
+            state.completed_at = Some(now);
+        }
+        Ruling::Change(state, if executes { Then::LeaveBehind } else { Then::Done })
+    }
+
+    /// The caller runs the task itself, until it reports by another PUT or its time is up.
+    fn take_outside(&mut self, id: TaskId, now: TimeMs) -> Ruling {
+        let Some(live) = self.live.get_mut(id) else { return illegal(StatusKind::Cancelled) };
+        if !withdraw(live) {
+            return Ruling::Answer(Ok(Answer::Done(self.show_id(id))));
+        }
+        let mut state = live.task.state.clone();
+        // A free row is claimed by this; one that is held is claimed anew.
+        let epoch: Epoch = state.epoch.next();
+        let Ok(status) = state.status.on(Event::Start { epoch }) else {
+            return illegal(StatusKind::Queued);
+        };
+        state.status = status;
+        state.epoch = epoch;
+        state.run = Some(crate::domain::Run {
+            started_at: now,
+            took_us: 0,
+            waited_us: now.since_ms(state.ready_at) * 1000,
+        });
+        state.leased_until = Some(now.plus_ms(u64::from(live.task.spec.timeout_s) * 1000));
+        Ruling::Change(state, Then::Done)
+    }
+
+    fn show_id(&self, id: TaskId) -> crate::persistence::Seen {
+        self.show(self.live.get(id).expect("the caller has just seen it"))
+    }
+}
+
+/// Takes the task out of the lanes. `false`: a core has it.
+fn withdraw(live: &mut LiveTask) -> bool {
+    match &live.doing {
+        Doing::Ticket(ticket) if !ticket.withdraw() => return false,
+        Doing::Ticket(_) | Doing::Turn => live.doing = Doing::Nothing,
+        _ => {}
+    }
+    true
+}
+
+fn illegal(from: StatusKind) -> Ruling {
+    Ruling::Answer(Err(Refusal::IllegalMove { from }))
+}
+
+fn refuse_all(commands: Vec<(Command, Receipt)>, why: &Refusal) {
+    for (_, receipt) in commands {
+        receipt.settle(Err(why.clone()));
+    }
+}

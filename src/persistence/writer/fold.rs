@@ -1,0 +1,356 @@
+//! What follows once a batch is settled: memory takes it over, and only then does anything show.
+
+use std::sync::Arc;
+
+use super::{Outage, Writer};
+use crate::clock::Mono;
+use crate::domain::{
+    Change, ChangeKind, Failure, FailureKind, Holding, Status, StatusKind, Suspicion, Task, TaskId,
+    TimeMs,
+};
+use crate::persistence::live::{Doing, Home, LiveTask, Room};
+use crate::persistence::pending::{Sequel, Then, UnderWay};
+use crate::persistence::{Answer, Met, Refusal};
+use crate::store::{Batch, Committed, Cure, Fate, StoreError, Unit};
+
+impl Writer {
+    pub(super) fn take_settled(&mut self, now: TimeMs, mono: Mono) -> Result<bool, StoreError> {
+        let Ok(settled) = self.inbox.settled.try_recv() else { return Ok(false) };
+        let Some(way) = self.under_way.take() else { return Ok(false) };
+        match settled.error {
+            Some(error) if error.cure() == Cure::StopServer => return Err(error),
+            Some(error) => self.note_outage(&error, mono),
+            None => {
+                if self.outage.take().is_some() {
+                    log::info!("the store answers again");
+                }
+            }
+        }
+        self.fold(way, settled.committed, now);
+        self.lanes.wake(std::mem::take(&mut self.pushed));
+        Ok(true)
+    }
+
+    fn note_outage(&mut self, error: &StoreError, mono: Mono) {
+        let wait = match &mut self.outage {
+            Some(outage) => (outage.wait * 2).min(Self::POLL),
+            None => {
+                log::error!("failed to {error}; the batch is kept and sent again");
+                std::time::Duration::from_millis(20)
+            }
+        };
+        let since = self.outage.as_ref().map_or(mono, |outage| outage.since);
+        self.outage = Some(Outage { since, try_at: mono.plus(wait), wait });
+    }
+
+    fn fold(&mut self, way: UnderWay, committed: Committed, now: TimeMs) {
+        let Batch { units, claims, fetch, .. } =
+            Arc::try_unwrap(way.batch).unwrap_or_else(|shared| (*shared).clone());
+        self.view.batches += 1;
+        let mut unsent = (Vec::new(), Vec::new());
+        for ((unit, sequel), fate) in units.into_iter().zip(way.sequels).zip(committed.fates) {
+            if fate == Fate::Unsent {
+                unsent.0.push(unit);
+                unsent.1.push(sequel);
+            } else {
+                self.fold_unit(unit, sequel, fate, now);
+            }
+        }
+        self.send_again(unsent);
+        for (ask, claimed) in claims.iter().zip(committed.claimed) {
+            self.take_claimed(ask, claimed, now);
+        }
+        if let Some(ids) = committed.ids {
+            // Blocks follow each other on one node, but what is left of the old one is given up
+            // where they do not.
+            let follows = self.ids.end == ids.start;
+            self.ids = if follows { self.ids.start..ids.end } else { ids };
+        }
+        let mut wanted = way.wanted;
+        for (id, stored) in fetch.into_iter().zip(committed.fetched) {
+            let commands = wanted.remove(&id).unwrap_or_default();
+            self.take_fetched(id, stored, commands, now);
+        }
+        for (id, commands) in wanted {
+            self.pending.wanted.entry(id).or_default().extend(commands);
+        }
+    }
+
+    /// Puts units that did not reach the store before those that came after them.
+    fn send_again(&mut self, (mut units, mut sequels): (Vec<Unit>, Vec<Sequel>)) {
+        if units.is_empty() {
+            return;
+        }
+        self.pending.keys.extend(units.iter().filter_map(|unit| unit.key.map(|key| key.key)));
+        self.pending.changes += units.iter().map(|unit| unit.changes.len()).sum::<usize>();
+        units.append(&mut self.pending.units);
+        sequels.append(&mut self.pending.sequels);
+        self.pending.units = units;
+        self.pending.sequels = sequels;
+        self.pending.since.get_or_insert(self.clock.mono());
+    }
+
+    fn fold_unit(&mut self, unit: Unit, sequel: Sequel, fate: Fate, now: TimeMs) {
+        match fate {
+            Fate::Applied => self.applied(unit, sequel, now),
+            Fate::AppliedBut(existing) => self.applied_but(unit, sequel, &existing, now),
+            Fate::Replayed(replay) => {
+                self.undo(unit, now);
+                let (ids, created) = (replay.ids, replay.created);
+                answer(sequel, Ok(Answer::Known { ids, created, met: Met::IdempotencyKey }));
+            }
+            Fate::KeyReused => self.refused(unit, sequel, Refusal::KeyReused, now),
+            Fate::UniqueTaken(holder) => {
+                self.refused(unit, sequel, Refusal::UniqueTaken(holder), now);
+            }
+            Fate::Stale => {
+                self.view.stale_changes += 1;
+                log::warn!("a change was stale: {:?}", unit.changes.first().map(|c| c.task.id));
+                self.refused(unit, sequel, Refusal::Busy, now);
+            }
+            Fate::Bad(why) if matches!(sequel, Sequel::Ended) => self.ended_badly(unit, &why, now),
+            Fate::Bad(why) => self.refused(unit, sequel, Refusal::Bad(why), now),
+            Fate::NoSpace => self.refused(unit, sequel, Refusal::NoSpace, now),
+            Fate::Unsent => {}
+        }
+    }
+
+    fn applied(&mut self, unit: Unit, sequel: Sequel, now: TimeMs) {
+        match sequel {
+            Sequel::Submitted { receipt } => {
+                let tasks = unit.changes.iter().map(|change| change.task.clone()).collect();
+                unit.changes.into_iter().for_each(|change| self.take_over(change, now));
+                receipt.settle(Ok(Answer::Stored { tasks, created: true }));
+            }
+            Sequel::Commanded { receipt, then } => {
+                for change in unit.changes {
+                    let answer = self.commanded(change, then, now);
+                    return receipt.settle(Ok(answer));
+                }
+            }
+            Sequel::Ended | Sequel::Quiet | Sequel::Late => {
+                unit.changes.into_iter().for_each(|change| self.take_over(change, now));
+            }
+        }
+    }
+
+    fn commanded(&mut self, change: Change, then: Then, now: TimeMs) -> Answer {
+        let (id, task) = (change.task.id, change.task.clone());
+        let epoch = before_of(&change).map_or(task.state.epoch, |before| before.epoch);
+        if then == Then::LeaveBehind {
+            // Before the task finds its place, or it could start while it still runs.
+            self.left_behind.insert(id, epoch);
+        }
+        if then != Then::Done {
+            self.lanes.board().ask_stop(id, epoch);
+        }
+        self.take_over(change, now);
+        let seen = match self.live.get(id).filter(|live| live.home == Home::Held) {
+            Some(live) => self.show(live),
+            None => self.show(&LiveTask::new(task, Home::Free)),
+        };
+        if then == Then::AskStop { Answer::Asked(seen) } else { Answer::Done(seen) }
+    }
+
+    fn applied_but(
+        &mut self,
+        unit: Unit,
+        sequel: Sequel,
+        existing: &[(usize, TaskId)],
+        now: TimeMs,
+    ) {
+        let created = existing.len() < unit.changes.len();
+        let mut existing = existing.iter().copied().peekable();
+        let mut ids = Vec::with_capacity(unit.changes.len());
+        for (place, change) in unit.changes.into_iter().enumerate() {
+            if let Some((_, holder)) = existing.next_if(|(at, _)| *at == place) {
+                ids.push(holder);
+                self.undo_change(change, now);
+            } else {
+                ids.push(change.task.id);
+                self.take_over(change, now);
+            }
+        }
+        answer(sequel, Ok(Answer::Known { ids, created, met: Met::UniqueKey }));
+    }
+
+    /// Makes memory say what the store says now.
+    fn take_over(&mut self, change: Change, now: TimeMs) {
+        let Change { task, kind } = change;
+        let id = task.id;
+        match kind {
+            ChangeKind::Insert(Holding::Free) => return,
+            ChangeKind::Insert(Holding::Held) => {
+                let mut live = LiveTask::new(task, Home::Held);
+                live.room = room_for(&live.task);
+                self.live.insert(live);
+                self.place(id, now);
+                return;
+            }
+            ChangeKind::Finish(_) => return self.forget(id, now),
+            ChangeKind::Update(_, holding) | ChangeKind::Revive(_, holding) => {
+                let Some(live) = self.live.get_mut(id) else { return };
+                let room = new_room(live, &task, holding);
+                let moved = task.state.status != live.task.state.status
+                    && task.state.status.kind() != StatusKind::Running;
+                let cleared = task.state.suspicion == Suspicion::None;
+                live.home = if holding == Holding::Held { Home::Held } else { Home::Free };
+                *live = LiveTask {
+                    busy: false,
+                    doing: if moved { Doing::Nothing } else { live.doing.clone() },
+                    timer: live.timer.wrapping_add(u32::from(moved)),
+                    waiting: std::mem::take(&mut live.waiting),
+                    room: live.room,
+                    ..LiveTask::new(task, live.home)
+                };
+                if let Some(room) = room {
+                    self.change_room(id, room);
+                }
+                if cleared {
+                    self.suspects.leave(id);
+                }
+            }
+        }
+        self.place(id, now);
+        self.resume_waiting(id, now);
+    }
+
+    /// A task leaves memory; what waited for it meets it in the store, or not at all.
+    fn forget(&mut self, id: TaskId, now: TimeMs) {
+        self.change_room(id, Room::None);
+        self.suspects.leave(id);
+        let Some(gone) = self.live.remove(id) else { return };
+        for waiting in gone.waiting {
+            match waiting {
+                crate::persistence::live::Waiting::Report(report) => self.report(report, now),
+                crate::persistence::live::Waiting::Command(command, receipt) => {
+                    self.command(id, command, receipt, now);
+                }
+                crate::persistence::live::Waiting::Timer => {}
+            }
+        }
+    }
+
+    fn change_room(&mut self, id: TaskId, room: Room) {
+        let Some(live) = self.live.get_mut(id) else { return };
+        let (old, band) = (std::mem::replace(&mut live.room, room), live.task.spec.band);
+        self.leave_room(old, band);
+    }
+
+    fn leave_room(&mut self, room: Room, band: crate::domain::Band) {
+        match room {
+            Room::None => {}
+            Room::Window(weight) => self.window.leave(band, weight),
+            Room::Due => self.window.leave_due(),
+        }
+    }
+
+    /// A unit is not stored: memory goes on as if it had never been decided.
+    fn undo(&mut self, unit: Unit, now: TimeMs) {
+        unit.changes.into_iter().for_each(|change| self.undo_change(change, now));
+    }
+
+    fn undo_change(&mut self, change: Change, now: TimeMs) {
+        let Change { task, kind } = change;
+        let band = task.spec.band;
+        match kind {
+            ChangeKind::Insert(Holding::Held) => self.leave_room(room_for(&task), band),
+            ChangeKind::Insert(Holding::Free) => {}
+            ChangeKind::Update(_, holding) | ChangeKind::Revive(_, holding) => {
+                let room = self.live.get(task.id).and_then(|live| new_room(live, &task, holding));
+                self.leave_room(room.unwrap_or(Room::None), band);
+            }
+            ChangeKind::Finish(_) => {}
+        }
+        if let Some(live) = self.live.get_mut(task.id) {
+            live.busy = false;
+            // A withdrawn ticket is replaced by a new one.
+            self.place(task.id, now);
+            self.resume_waiting(task.id, now);
+        }
+    }
+
+    fn refused(&mut self, unit: Unit, sequel: Sequel, why: Refusal, now: TimeMs) {
+        let quiet = !matches!(sequel, Sequel::Submitted { .. } | Sequel::Commanded { .. });
+        if quiet {
+            let id = unit.changes.first().map(|change| change.task.id.get());
+            log::error!("a change of task {id:?} was refused ({why}); it is forgotten here");
+            for change in &unit.changes {
+                self.forget(change.task.id, now);
+            }
+            return;
+        }
+        self.undo(unit, now);
+        answer(sequel, Err(why));
+    }
+
+    /// The store cannot hold what an attempt left: that is a failure of the attempt.
+    fn ended_badly(&mut self, unit: Unit, why: &str, now: TimeMs) {
+        let text = format!("the store cannot hold the outcome: {why}");
+        for change in unit.changes {
+            let (id, run) = (change.task.id, change.task.state.run);
+            let Some(live) = self.live.get_mut(id) else { continue };
+            live.busy = false;
+            let failure = Failure::new(FailureKind::Permanent, &text);
+            let outcome = crate::domain::Outcome::Failed(failure);
+            if let (Some(run), false) = (run, change.task.state.status == Status::Failed) {
+                self.ended(id, run, outcome, now);
+            } else {
+                log::error!("task {id} is forgotten here: {text}");
+                self.forget(id, now);
+            }
+        }
+    }
+
+    /// Refuses every request in the batch that is being collected.
+    pub(super) fn refuse_pending(&mut self, why: &Refusal) {
+        let now = self.clock.now();
+        let pending = std::mem::take(&mut self.pending);
+        for (unit, sequel) in pending.units.into_iter().zip(pending.sequels) {
+            if matches!(sequel, Sequel::Submitted { .. } | Sequel::Commanded { .. }) {
+                self.undo(unit, now);
+                answer(sequel, Err(why.clone()));
+            } else {
+                self.pending.push_all(unit.changes, unit.key, sequel);
+            }
+        }
+        for (_, receipt) in pending.wanted.into_values().flatten() {
+            receipt.settle(Err(why.clone()));
+        }
+    }
+}
+
+fn answer(sequel: Sequel, result: Result<Answer, Refusal>) {
+    if let Sequel::Submitted { receipt } | Sequel::Commanded { receipt, .. } = sequel {
+        receipt.settle(result);
+    }
+}
+
+fn before_of(change: &Change) -> Option<crate::domain::Before> {
+    match change.kind {
+        ChangeKind::Insert(_) => None,
+        ChangeKind::Update(before, _)
+        | ChangeKind::Finish(before)
+        | ChangeKind::Revive(before, _) => Some(before),
+    }
+}
+
+/// The room a held task takes that comes in with this status.
+fn room_for(task: &Task) -> Room {
+    match task.state.status.kind() {
+        StatusKind::Queued => Room::Window(task.spec.weight()),
+        StatusKind::Scheduled | StatusKind::Retrying => Room::Due,
+        _ => Room::None,
+    }
+}
+
+/// The room that was made for a task's next state when that was decided; `None` where it keeps the
+/// room it has.
+fn new_room(live: &LiveTask, task: &Task, holding: Holding) -> Option<Room> {
+    if holding == Holding::Free {
+        return Some(Room::None);
+    }
+    let stays = live.home == Home::Held && live.task.state.status == task.state.status;
+    let runs = task.state.status.kind() == StatusKind::Running;
+    (!stays && !runs).then(|| room_for(task))
+}

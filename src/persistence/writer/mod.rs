@@ -1,0 +1,356 @@
+//! The writer: one thread through which everything that happens to a task must pass.
+//!
+//! It owns the live tasks, so two events about one task can never race: they come in an order, and
+//! [`Status::on`](crate::domain::Status::on) refuses the one that came too late.
+//!
+//! Promise: no effect of a message is visible outside before its batch is committed.
+//! Absent on purpose: HTTP, handlers, disk, and any wait other than for its bell.
+//!
+//! A round of [`Writer::step`] takes what has come in (settled batch, reports, timers, requests, in
+//! this order), turns it into units, and hands these to the persist thread as soon as that is free.
+//! While a batch is under way the next one collects, so batches grow by themselves under load and
+//! nothing waits when there is none.
+
+mod claim;
+mod command;
+mod fold;
+mod report;
+mod submit;
+mod timers;
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use super::kinds::Kinds;
+use super::live::{Doing, Live, LiveTask, Waiting};
+use super::mailbox::Inbox;
+use super::pending::{Pending, UnderWay};
+use super::persist::Job;
+use super::suspects::Suspects;
+use super::view::{View, Views};
+use super::{Answer, Message, Receipt, Refusal, Seen, Work};
+use crate::clock::{Clock, Mono};
+use crate::domain::{BandMap, Epoch, Status, TaskId, TimeMs};
+use crate::queue::{DueHeap, Entrance, Window, WindowSizes};
+use crate::store::{Batch, Recovered, StoreError};
+
+/// How the writer is set up.
+#[derive(Debug, Clone)]
+pub struct WriterSettings {
+    /// The registered task types, by slot.
+    pub handlers: Vec<Arc<str>>,
+    /// How many different task types there may be.
+    pub types_max: usize,
+    /// How much may be in memory.
+    pub window: WindowSizes,
+    /// How many crashes alone end a suspect.
+    pub crashes_max: u8,
+    /// Seeds the jitter of retries.
+    pub seed: u64,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriterStep {
+    /// Something was done; there may be more.
+    Ran,
+    /// There is nothing to do before the bell rings or this time has passed.
+    Idle(Duration),
+    /// The writer was asked to end, and everything it had is stored.
+    Over,
+}
+
+/// The thread's body.
+pub struct Writer {
+    clock: Arc<dyn Clock>,
+    inbox: Inbox,
+    jobs: Sender<Job>,
+    lanes: Arc<Entrance<Work>>,
+    views: Arc<Views>,
+    kinds: Kinds,
+    live: Live,
+    due: DueHeap,
+    window: Window,
+    pending: Pending,
+    under_way: Option<UnderWay>,
+    suspects: Suspects,
+    /// Attempts that were left behind and have not ended yet; their tasks start only after that.
+    left_behind: HashMap<TaskId, Epoch, foldhash::fast::RandomState>,
+    /// Tasks whose row is behind, and since when.
+    unwritten: VecDeque<(Mono, TaskId)>,
+    ids: Range<u64>,
+    seq: u64,
+    crashes_max: u8,
+    random: u64,
+    /// Bands that have startable rows in the store which are not in memory.
+    overflow: BandMap<bool>,
+    polled_at: Option<Mono>,
+    /// Since when the store has not answered as it should, and when to try again.
+    outage: Option<Outage>,
+    /// Tickets pushed since a core was last woken.
+    pushed: usize,
+    view: View,
+    published_at: Option<Mono>,
+}
+
+/// A store that does not do what it should.
+#[derive(Debug, Clone)]
+struct Outage {
+    since: Mono,
+    try_at: Mono,
+    wait: Duration,
+}
+
+impl Writer {
+    /// How long a request may wait for a store that does not answer before it is refused.
+    const PATIENCE: Duration = Duration::from_millis(1200);
+    /// How often free rows are looked for when nothing else says that there are some.
+    const POLL: Duration = Duration::from_secs(1);
+    /// How long a row may say less than memory does.
+    const LAG: Duration = Duration::from_millis(50);
+    /// How often others are shown how things stand.
+    const PUBLISH: Duration = Duration::from_millis(250);
+
+    /// A writer that holds what a start found, and has `ids` to give out.
+    pub fn new(
+        settings: WriterSettings,
+        clock: Arc<dyn Clock>,
+        inbox: Inbox,
+        jobs: Sender<Job>,
+        lanes: Arc<Entrance<Work>>,
+        views: Arc<Views>,
+        recovered: Recovered,
+        ids: Range<u64>,
+    ) -> Writer {
+        let mut writer = Writer {
+            clock,
+            inbox,
+            jobs,
+            lanes,
+            views,
+            kinds: Kinds::new(&settings.handlers, recovered.types, settings.types_max),
+            live: Live::default(),
+            due: DueHeap::new(),
+            window: Window::new(settings.window),
+            pending: Pending::default(),
+            under_way: None,
+            suspects: Suspects::default(),
+            left_behind: HashMap::default(),
+            unwritten: VecDeque::new(),
+            ids,
+            seq: 0,
+            crashes_max: settings.crashes_max,
+            random: settings.seed | 1,
+            // What is in the store is not known yet; the first claims will tell.
+            overflow: BandMap([true; 5]),
+            polled_at: None,
+            outage: None,
+            pushed: 0,
+            view: View::default(),
+            published_at: None,
+        };
+        for task in recovered.held {
+            writer.adopt(task);
+        }
+        writer
+    }
+
+    /// Waits for the bell, at most this long.
+    pub fn wait(&self, at_most: Duration) {
+        let _ = self.inbox.heard.recv_timeout(at_most);
+    }
+
+    /// One round.
+    pub fn step(&mut self) -> Result<WriterStep, StoreError> {
+        let (now, mono) = (self.clock.now(), self.clock.mono());
+        let mut ran = self.take_settled(now, mono)?;
+        ran |= self.take_reports(now);
+        ran |= self.ring_timers(now);
+        ran |= self.start_suspects(now);
+        ran |= self.write_late(mono, now);
+        ran |= self.take_requests(now, mono);
+        self.lose_patience(mono);
+        self.ask_for_more(now, mono);
+        ran |= self.send_batch(now, mono);
+        self.lanes.wake(std::mem::take(&mut self.pushed));
+        self.publish(now, mono);
+        if ran {
+            return Ok(WriterStep::Ran);
+        }
+        if self.views.closing() && self.under_way.is_none() && self.pending.units.is_empty() {
+            return Ok(WriterStep::Over);
+        }
+        Ok(WriterStep::Idle(self.quiet_time(now, mono)))
+    }
+
+    /// How long there will be nothing to do, if nothing comes in.
+    fn quiet_time(&self, now: TimeMs, mono: Mono) -> Duration {
+        let due = self.due.next().map_or(u64::MAX, |due| due.since_ms(now));
+        let late = match self.unwritten.front() {
+            Some((since, _)) => Self::LAG.saturating_sub(mono.since(*since)),
+            None => Self::POLL,
+        };
+        let again = match &self.outage {
+            Some(outage) => outage.try_at.since(mono),
+            None => Self::POLL,
+        };
+        late.min(again).min(Duration::from_millis(due)).min(Duration::from_millis(100))
+    }
+
+    fn take_requests(&mut self, now: TimeMs, mono: Mono) -> bool {
+        let mut ran = false;
+        while !self.pending.is_full() && self.has_ids() {
+            let Ok(message) = self.inbox.requests.try_recv() else { break };
+            ran = true;
+            match message {
+                Message::Look(id, receipt) => self.look(id, receipt),
+                _ if self.views.refusing() => refuse(message, &Refusal::Stopping),
+                _ if self.is_down(mono) => refuse(message, &Refusal::StoreDown),
+                Message::Submit(order, receipt) => {
+                    self.pending.since.get_or_insert(mono);
+                    self.submit(order, receipt, now);
+                }
+                Message::Do(id, command, receipt) => {
+                    self.pending.since.get_or_insert(mono);
+                    self.command(id, command, receipt, now);
+                }
+            }
+        }
+        ran
+    }
+
+    fn look(&mut self, id: TaskId, receipt: Receipt) {
+        let answer = match self.live.get(id).filter(|live| live.home != super::live::Home::Ended) {
+            Some(live) => Answer::Seen(self.show(live)),
+            None => Answer::NotLive,
+        };
+        receipt.settle(Ok(answer));
+    }
+
+    /// A live task as users see it.
+    fn show(&self, live: &LiveTask) -> Seen {
+        let mut task = live.task.clone();
+        task.state.status = live.seen();
+        let blocked = self.kinds.slot(&task.spec.task_type).is_none();
+        if let (Doing::Ticket(ticket), true) = (&live.doing, live.is_taken()) {
+            task.state.run = self.lanes.board().run_of(ticket.id, ticket.ready_at);
+        }
+        let waits = blocked && !task.state.status.kind().is_terminal();
+        Seen { waits_for_worker: waits && !matches!(live.doing, Doing::Outside), task }
+    }
+
+    /// What waited for a task whose unit is settled, in order, until it is busy again.
+    fn resume_waiting(&mut self, id: TaskId, now: TimeMs) {
+        while let Some(live) = self.live.get_mut(id) {
+            if live.busy {
+                return;
+            }
+            match live.waiting.pop_front() {
+                Some(Waiting::Report(report)) => self.report(report, now),
+                Some(Waiting::Command(command, receipt)) => {
+                    self.command(id, command, receipt, now);
+                }
+                Some(Waiting::Timer) => self.ring(id, now),
+                None => return self.let_visitor_go(id),
+            }
+        }
+    }
+
+    /// A visitor that nothing concerns any more leaves memory.
+    fn let_visitor_go(&mut self, id: TaskId) {
+        let visitor = self.live.get(id).is_some_and(|live| {
+            live.home != super::live::Home::Held && !live.busy && live.waiting.is_empty()
+        });
+        if visitor {
+            self.live.remove(id);
+        }
+    }
+
+    fn has_ids(&self) -> bool {
+        // The largest batch a client may send must find enough.
+        self.ids.end - self.ids.start >= 16_384
+    }
+
+    /// Whether the store has been silent for so long that requests are refused at once.
+    fn is_down(&self, mono: Mono) -> bool {
+        self.outage.as_ref().is_some_and(|outage| mono.since(outage.since) > Self::PATIENCE)
+    }
+
+    /// Refuses requests that have waited too long for a store that does not answer. Those in the
+    /// batch under way are not among them: what became of them is not known yet.
+    fn lose_patience(&mut self, mono: Mono) {
+        let tired = self.pending.since.is_some_and(|since| mono.since(since) > Self::PATIENCE);
+        if tired && (self.under_way.is_some() || self.outage.is_some()) {
+            self.refuse_pending(&Refusal::StoreDown);
+        }
+    }
+
+    fn send_batch(&mut self, now: TimeMs, mono: Mono) -> bool {
+        let waits = self.outage.as_ref().is_some_and(|outage| outage.try_at > mono);
+        if self.under_way.is_some() || waits {
+            return false;
+        }
+        if self.pending.is_empty() && self.outage.is_none() {
+            return false;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.seq += 1;
+        let batch = Arc::new(Batch {
+            seq: self.seq,
+            now,
+            units: pending.units,
+            claims: pending.claims,
+            fetch: pending.wanted.keys().copied().collect(),
+            ids_wanted: pending.ids_wanted,
+        });
+        let (sequels, wanted, keys) = (pending.sequels, pending.wanted, pending.keys);
+        let job = Job(Arc::clone(&batch));
+        self.under_way = Some(UnderWay { batch, sequels, wanted, keys, since: mono });
+        // The channel holds one job and none is under way; only a dead persist thread refuses,
+        // and that has ended the process already.
+        let _ = self.jobs.try_send(job);
+        true
+    }
+
+    /// Shows others how things stand, now and then.
+    fn publish(&mut self, now: TimeMs, mono: Mono) {
+        self.views.beat();
+        if self.published_at.is_some_and(|at| mono.since(at) < Self::PUBLISH) {
+            return;
+        }
+        self.published_at = Some(mono);
+        if self.due.len() > 2 * self.live.len() + 1024 {
+            let live = &self.live;
+            self.due.retain(|id, timer| live.get(id).is_some_and(|live| live.timer == timer));
+        }
+        let ready = self.live.iter().filter(|live| live.seen() == Status::Queued);
+        let oldest = ready.map(|live| live.task.state.ready_at).min();
+        self.view.oldest_wait_ms = oldest.map(|at| now.since_ms(at));
+        self.view.held = self.live.len();
+        self.view.depth = BandMap::from_fn(|band| self.window.held(band));
+        self.view.store_up = !self.is_down(mono);
+        let silent = self.under_way.as_ref().map(|way| mono.since(way.since));
+        self.view.store_up &= silent.is_none_or(|silent| silent < Self::PATIENCE);
+        self.views.publish(self.view.clone());
+    }
+
+    /// The next random number (xorshift64*): jitter needs no better one.
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
+
+fn refuse(message: Message, why: &Refusal) {
+    match message {
+        Message::Submit(_, receipt) | Message::Look(_, receipt) | Message::Do(_, _, receipt) => {
+            receipt.settle(Err(why.clone()));
+        }
+    }
+}
