@@ -16,6 +16,9 @@ mod suspects;
 mod view;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use mailbox::{Bell, Inbox, Mailbox, MailboxSizes, Posts, mailbox};
 pub use message::{
     Answer, Command, Happened, Message, Met, Order, Refusal, Report, Seen, Slot, Ticket, Work,

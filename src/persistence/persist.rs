@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, select};
 
 use super::mailbox::Bell;
-use crate::domain::ChangeKind;
+use crate::domain::{ChangeKind, TimeMs};
 use crate::store::{Batch, Committed, Cure, Fate, PruneAsk, Store, StoreError, Unit};
 
 /// What the persist thread is told.
@@ -24,7 +24,10 @@ pub enum Chore {
     /// Delete ended tasks, and say how many.
     Prune(PruneAsk, Sender<Result<u64, StoreError>>),
     /// Forget old idempotency keys and give space back.
-    Upkeep { keys_before: crate::domain::TimeMs },
+    Upkeep {
+        /// Older than this.
+        keys_before: TimeMs,
+    },
     /// Mark everything held as given back and end the thread.
     Release(Sender<Result<(), StoreError>>),
 }
@@ -54,6 +57,8 @@ pub struct Persist {
 pub enum PersistStep {
     /// Something was done.
     Ran,
+    /// There is nothing to do now.
+    Idle,
     /// There is nothing to do, ever again.
     Over,
 }
@@ -70,11 +75,19 @@ impl Persist {
         Persist { store, jobs, chores, settled, bell }
     }
 
-    /// Waits for one thing to do and does it. Batches come before chores.
+    /// Does one thing, if there is something to do. Batches come before chores.
     pub fn step(&mut self) -> PersistStep {
         if let Ok(job) = self.jobs.try_recv() {
             return self.commit(job);
         }
+        match self.chores.try_recv() {
+            Ok(chore) => self.chore(chore),
+            Err(_) => PersistStep::Idle,
+        }
+    }
+
+    /// Waits for one thing to do and does it.
+    pub fn wait(&mut self) -> PersistStep {
         select! {
             recv(self.jobs) -> job => match job {
                 Ok(job) => self.commit(job),

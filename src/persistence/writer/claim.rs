@@ -2,7 +2,9 @@
 
 use super::Writer;
 use crate::clock::Mono;
-use crate::domain::{Band, Status, StatusKind, Suspicion, Task, TimeMs};
+use crate::domain::{
+    Band, Event, Failure, FailureKind, Status, StatusKind, Suspicion, Task, TaskId, TimeMs,
+};
 use crate::persistence::live::{Home, LiveTask, Room};
 use crate::persistence::pending::Sequel;
 use crate::store::{ClaimAsk, Claimed};
@@ -90,15 +92,28 @@ impl Writer {
         let mut live = LiveTask::new(task, Home::Held);
         live.room = room;
         let live = self.live.insert(live);
-        if poison && live.task.state.status == Status::Queued {
-            return self.end_poison(id, now);
+        let (status, cancelled) = (live.task.state.status, live.task.state.cancel_requested);
+        if cancelled {
+            self.end_unstarted(id, now);
+        } else if poison && status == Status::Queued {
+            self.end_poison(id, now);
+        } else {
+            self.place(id, now);
         }
-        self.place(id, now);
+    }
+
+    /// Ends a task whose cancellation was on record when its server went down.
+    fn end_unstarted(&mut self, id: TaskId, now: TimeMs) {
+        let Some(live) = self.live.get(id) else { return };
+        let mut state = live.task.state.clone();
+        let Ok(status) = state.status.on(Event::Cancel) else { return self.place(id, now) };
+        state.status = status;
+        state.completed_at = Some(now);
+        self.decide(id, state, Sequel::Quiet, now);
     }
 
     /// Ends a task that brought its server down too often.
-    fn end_poison(&mut self, id: crate::domain::TaskId, now: TimeMs) {
-        use crate::domain::{Event, Failure, FailureKind};
+    fn end_poison(&mut self, id: TaskId, now: TimeMs) {
         let Some(live) = self.live.get(id) else { return };
         let mut state = live.task.state.clone();
         let Ok(status) = state.status.on(Event::Poison) else { return };

@@ -283,8 +283,12 @@ impl Writer {
     /// Refuses requests that have waited too long for a store that does not answer. Those in the
     /// batch under way are not among them: what became of them is not known yet.
     fn lose_patience(&mut self, mono: Mono) {
-        let tired = self.pending.since.is_some_and(|since| mono.since(since) > Self::PATIENCE);
-        if tired && (self.under_way.is_some() || self.outage.is_some()) {
+        if self.pending.since.is_none() {
+            return;
+        }
+        let old = |since: Option<Mono>| since.is_some_and(|at| mono.since(at) > Self::PATIENCE);
+        let stalled = old(self.under_way.as_ref().map(|way| way.since));
+        if self.is_down(mono) || (stalled && old(self.pending.since)) {
             self.refuse_pending(&Refusal::StoreDown);
         }
     }

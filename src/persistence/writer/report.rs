@@ -2,8 +2,8 @@
 
 use super::Writer;
 use crate::domain::{
-    Change, ChangeKind, Epoch, Event, Failure, FailureKind, Outcome, Run, State, Status, Suspicion,
-    TaskId, TimeMs, Verdict,
+    Change, ChangeKind, Event, Failure, FailureKind, Outcome, Run, State, Status, StatusKind,
+    Suspicion, TaskId, TimeMs, Verdict,
 };
 use crate::persistence::live::{Doing, LiveTask, Waiting};
 use crate::persistence::pending::Sequel;
@@ -70,8 +70,9 @@ impl Writer {
         let deadline = at.plus_ms(u64::from(live.task.spec.timeout_s) * 1000);
         let timed_out = deadline < until;
         live.doing = Doing::Sleep { timed_out };
+        let cancelled = state.cancel_requested;
         self.unwritten.push_back((self.clock.mono(), id));
-        self.set_timer(id, until.min(deadline));
+        self.set_timer(id, if cancelled { at } else { until.min(deadline) });
     }
 
     /// A sleeping attempt has slept enough, or an outside worker had its time.
@@ -82,6 +83,7 @@ impl Writer {
             Outcome::Failed(Failure::new(FailureKind::Timeout, &text))
         };
         let outcome = match live.doing {
+            Doing::Sleep { .. } if live.task.state.cancel_requested => Outcome::Cancelled,
             Doing::Sleep { timed_out: false, .. } => Outcome::Done(None),
             Doing::Sleep { .. } => timeout("did not end"),
             Doing::Outside => timeout("the outside worker did not report"),
@@ -103,7 +105,8 @@ impl Writer {
             Outcome::Cancelled | Outcome::Failed(_) if wanted => Verdict::Cancelled,
             // Stopped by a drain: the row is given back as it is, and costs no attempt.
             Outcome::Cancelled if closing => return live.doing = Doing::Nothing,
-            Outcome::Cancelled => Verdict::RetryAt(now),
+            // Nobody asked it to stop: it gave up by itself.
+            Outcome::Cancelled => policy.verdict(FailureKind::Error, retries, None, now, random),
             Outcome::Failed(failure) => {
                 policy.verdict(failure.kind, retries, failure.retry_after_ms, now, random)
             }
@@ -137,7 +140,9 @@ impl Writer {
             // A task that stays in its room needs no other.
             let stays = home == Home::Held && live.task.state.status == state.status;
             let holding = if stays { Held } else { self.hold(&spec, state.status, now) };
-            let claimed = holding == Held && (home != Home::Held || state.epoch == Epoch(0));
+            // What starts as running was claimed by whoever decided that.
+            let runs = state.status.kind() == StatusKind::Running;
+            let claimed = holding == Held && home != Home::Held && !runs;
             let again = matches!(state.status, Status::Retrying { .. }) && holding == Held;
             if claimed || again {
                 state.epoch = state.epoch.next();

@@ -1,0 +1,7 @@
+//! The writer and the persist thread, stepped on one thread with a manual clock and a store that
+//! fails on demand.
+
+mod commands;
+mod faults;
+mod node;
+mod starts;

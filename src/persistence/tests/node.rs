@@ -1,0 +1,244 @@
+//! A node without threads: every step is taken by the test.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use crate::clock::{Clock, ManualClock, Mono};
+use crate::domain::{
+    Draft, Limits, Outcome, Run, StatusKind, Submission, Task, TaskId, TimeMs,
+};
+use crate::persistence::{
+    Answer, Chore, Command, Happened, MailboxSizes, Message, Order, Persist, PersistStep, Posts,
+    Receipt, Refusal, Report, Views, Work, Writer, WriterSettings, WriterStep, mailbox,
+};
+use crate::queue::{Entrance, LaneSettings, Moment, Seat, Take, WindowSizes};
+use crate::store::{
+    Batch, Committed, Durability, MemoryStore, PruneAsk, Reader, Recovered, Store, StoreError,
+};
+
+pub(super) const START: TimeMs = TimeMs(1_700_000_000_000);
+
+/// What the store does with the next commits; beyond the script it works.
+pub(super) type Script = Arc<Mutex<VecDeque<Option<StoreError>>>>;
+
+/// A store whose commits fail by a script, before anything is stored.
+struct Faulty {
+    inner: Box<dyn Store>,
+    script: Script,
+}
+
+impl Store for Faulty {
+    fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
+        match self.script.lock().unwrap().pop_front().flatten() {
+            Some(error) => Err(error),
+            None => self.inner.commit(batch),
+        }
+    }
+    fn recover(&mut self, now: TimeMs, pool: &rayon::ThreadPool) -> Result<Recovered, StoreError> {
+        self.inner.recover(now, pool)
+    }
+    fn take_ids(&mut self, count: u32) -> Result<std::ops::Range<u64>, StoreError> {
+        self.inner.take_ids(count)
+    }
+    fn release(&mut self) -> Result<(), StoreError> {
+        self.inner.release()
+    }
+    fn prune(&mut self, ask: &PruneAsk) -> Result<u64, StoreError> {
+        self.inner.prune(ask)
+    }
+    fn upkeep(&mut self, keys_before: TimeMs) -> Result<(), StoreError> {
+        self.inner.upkeep(keys_before)
+    }
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        self.inner.reader()
+    }
+    fn durability(&self) -> Durability {
+        self.inner.durability()
+    }
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+/// Where an answer arrives.
+pub(super) type Answered = Receiver<Result<Answer, Refusal>>;
+
+/// One life of a node.
+pub(super) struct Node {
+    pub clock: Arc<ManualClock>,
+    pub posts: Posts,
+    pub views: Arc<Views>,
+    pub script: Script,
+    pub reader: Box<dyn Reader>,
+    writer: Writer,
+    persist: Persist,
+    seat: Seat<Work>,
+    _chores: Sender<Chore>,
+}
+
+impl Node {
+    pub fn new() -> Node {
+        Node::on(&MemoryStore::new(), ManualClock::at(START), WindowSizes::default())
+    }
+
+    /// A start on what `store` holds.
+    pub fn on(store: &MemoryStore, clock: Arc<ManualClock>, window: WindowSizes) -> Node {
+        let script = Script::default();
+        let inner: Box<dyn Store> = Box::new(store.clone());
+        let mut store = Faulty { inner, script: Arc::clone(&script) };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let recovered = store.recover(clock.now(), &pool).unwrap();
+        let ids = store.take_ids(65_536).unwrap();
+        let reader = store.reader().unwrap();
+        let (posts, inbox) = mailbox(MailboxSizes { requests: 1024, reports: 64 });
+        let (jobs, jobs_in) = bounded(1);
+        let (chores, chores_in) = unbounded();
+        let settled = posts.settled.clone();
+        let persist =
+            Persist::new(Box::new(store), jobs_in, chores_in, settled, posts.bell.clone());
+        let (lanes, mut seats) = Entrance::new(1, LaneSettings::default());
+        let views = Arc::new(Views::default());
+        let settings = WriterSettings {
+            handlers: vec!["NOOP".into(), "WORK".into()],
+            types_max: 10,
+            window,
+            crashes_max: 3,
+            seed: 1,
+        };
+        let clock_of = Arc::clone(&clock) as Arc<dyn Clock>;
+        let writer = Writer::new(
+            settings,
+            clock_of,
+            inbox,
+            jobs,
+            lanes,
+            Arc::clone(&views),
+            recovered,
+            ids,
+        );
+        let seat = seats.remove(0);
+        Node { clock, posts, views, script, reader, writer, persist, seat, _chores: chores }
+    }
+
+    /// Steps until nothing is left to do at this moment.
+    pub fn settle(&mut self) {
+        for _ in 0..1000 {
+            let wrote = self.writer.step().expect("the script has no fatal error");
+            let stored = self.persist.step();
+            if matches!(wrote, WriterStep::Idle(_) | WriterStep::Over)
+                && stored == PersistStep::Idle
+            {
+                return;
+            }
+        }
+        panic!("the node does not come to rest");
+    }
+
+    /// One round of the writer alone.
+    pub fn round(&mut self) -> Result<WriterStep, StoreError> {
+        self.writer.step()
+    }
+
+    /// One step of the persist thread alone.
+    pub fn commit(&mut self) -> PersistStep {
+        self.persist.step()
+    }
+
+    pub fn pass(&mut self, time: Duration) {
+        self.clock.advance(time);
+        self.settle();
+    }
+
+    pub fn post(&self, make: impl FnOnce(Receipt) -> Message) -> Answered {
+        let (tell, told) = bounded(1);
+        let receipt = Receipt::new(move |answer| drop(tell.send(answer)));
+        self.posts.mailbox.post(make(receipt)).expect("the mailbox has room");
+        told
+    }
+
+    pub fn send(&self, items: Vec<Submission>) -> Answered {
+        self.post(|receipt| Message::Submit(Order { items, key: None }, receipt))
+    }
+
+    /// Submits one task and lets it be stored.
+    pub fn submit(&mut self, draft: Draft) -> Task {
+        let told = self.send(vec![checked(draft)]);
+        self.settle();
+        match told.try_recv() {
+            Ok(Ok(Answer::Stored { mut tasks, created: true })) => tasks.remove(0),
+            other => panic!("not stored: {other:?}"),
+        }
+    }
+
+    pub fn ask(&self, id: TaskId, command: Command) -> Answered {
+        self.post(|receipt| Message::Do(id, command, receipt))
+    }
+
+    /// Asks something of one task and waits for the answer.
+    pub fn order(&mut self, id: TaskId, command: Command) -> Result<Answer, Refusal> {
+        let told = self.ask(id, command);
+        self.settle();
+        told.try_recv().expect("every request is answered")
+    }
+
+    /// The status after a command that was done at once.
+    pub fn done(&mut self, id: TaskId, command: Command) -> StatusKind {
+        match self.order(id, command) {
+            Ok(Answer::Done(seen)) => seen.task.state.status.kind(),
+            other => panic!("{command:?} was not done: {other:?}"),
+        }
+    }
+
+    /// Takes the next ticket, as a core does.
+    pub fn take(&mut self) -> Option<crate::queue::Taken<Work>> {
+        loop {
+            let now = Moment { mono: Mono(1), wall: self.clock.now() };
+            match self.seat.take(now) {
+                Take::Taken(taken) => return Some(taken),
+                Take::Withdrawn => {}
+                _ => return None,
+            }
+        }
+    }
+
+    /// Takes the next ticket and reports this outcome, as a core does.
+    pub fn run(&mut self, outcome: Outcome) -> Option<TaskId> {
+        let taken = self.take()?;
+        self.end(&taken, outcome);
+        Some(taken.ticket.id)
+    }
+
+    /// Reports the end of an attempt.
+    pub fn end(&mut self, taken: &crate::queue::Taken<Work>, outcome: Outcome) {
+        self.seat.end(5);
+        let run = Run { started_at: self.clock.now(), took_us: 5, waited_us: 0 };
+        let (id, epoch) = (taken.ticket.id, taken.ticket.epoch);
+        let report = Report { id, epoch, what: Happened::Ended(run, outcome) };
+        self.posts.reports.send(vec![report]).unwrap();
+        self.settle();
+    }
+
+    /// The stored task.
+    pub fn stored(&mut self, id: TaskId) -> Task {
+        self.reader.find(id).unwrap().expect("the task is stored")
+    }
+
+    pub fn status(&mut self, id: TaskId) -> StatusKind {
+        self.stored(id).state.status.kind()
+    }
+
+    pub fn fail_commits(&self, errors: impl IntoIterator<Item = Option<StoreError>>) {
+        self.script.lock().unwrap().extend(errors);
+    }
+}
+
+pub(super) fn draft(task_type: &str) -> Draft {
+    Draft { name: Some("t".into()), task_type: Some(task_type.into()), ..Draft::default() }
+}
+
+pub(super) fn checked(draft: Draft) -> Submission {
+    draft.check(&Limits::default()).unwrap()
+}
