@@ -1,1 +1,25 @@
-//! Floor 4: pinned cores and the executors they drive.
+//! Floor 4: pinned cores and the handlers they run.
+//!
+//! A [`Handler`] is what a task type does; the [`Registry`] finds it. A [`Core`] takes tickets and
+//! runs them; [`Cores`] puts each core on a thread of its own, pinned to a CPU, and watches them.
+//!
+//! Absent on purpose: stores, retries and verdicts. What happened is reported, and the writer
+//! decides what it means.
+
+mod attempt;
+mod core;
+mod cores;
+mod executors;
+mod handler;
+mod mail;
+mod pin;
+mod registry;
+mod watch;
+
+pub use self::core::{Core, Step};
+pub use attempt::Attempt;
+pub use cores::{Cores, Stopped, Tick};
+pub use handler::{Doing, Handler};
+pub use mail::Mail;
+pub use pin::{CoreWish, Pins, allowed_cpus, cgroup_quota, choose};
+pub use registry::{Registry, RegistryError};

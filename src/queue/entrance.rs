@@ -1,19 +1,171 @@
-//! x
-use super::{Board, Ticket};
+//! The lanes: where tickets wait for a core.
+//!
+//! Tickets enter through one intake per band. Each seat (a core, or a spare that stands in for a
+//! stuck one) has a lane per band that only it fills and that all may take from. The way is
+//! intake, one lane, taken; never from lane to lane and never back. The order of taking, in
+//! [`Seat`], rests on that.
+
 use std::sync::Arc;
-/// x
-#[derive(Debug)]
-pub struct Entrance<W> {
-    board: Board,
-    w: std::marker::PhantomData<fn(W)>,
+
+use crossbeam_deque::{Injector, Stealer, Worker};
+use crossbeam_utils::CachePadded;
+
+use super::seat::Seat;
+use super::sleep::Sleepers;
+use super::sync::{AtomicU8, AtomicU64, Ordering};
+use super::{Board, Ticket};
+use crate::domain::{Band, BandMap};
+
+/// How tickets are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneSettings {
+    /// How many tickets a seat moves from the intake at once, at most.
+    pub steal_batch: usize,
+    /// Every so many takes of a seat one starts at a lower band.
+    pub share: Share,
 }
+
+/// What the lower bands get while higher ones have work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// Nothing.
+    Strict,
+    /// Every so-many-th take of each seat; at least 1.
+    EveryTakes(u32),
+}
+
+impl Default for LaneSettings {
+    fn default() -> LaneSettings {
+        LaneSettings { steal_batch: 8, share: Share::EveryTakes(64) }
+    }
+}
+
+/// What all seats and the writer share of the lanes.
+pub struct Entrance<W> {
+    pub(super) intakes: BandMap<Injector<Arc<Ticket<W>>>>,
+    pub(super) lanes: Box<[Lanes<W>]>,
+    pub(super) sleepers: Sleepers,
+    board: Board,
+    settings: LaneSettings,
+    pushed: CachePadded<AtomicU64>,
+}
+
+/// What others see of a seat's lanes.
+pub(super) struct Lanes<W> {
+    pub(super) stealers: BandMap<Stealer<Arc<Ticket<W>>>>,
+    /// The bands whose lane may hold something, one bit each, so that a look at the many lanes
+    /// that are empty costs one load. The seat sets a bit before it takes from that band's intake
+    /// and clears it when it has found its lane and the intake empty.
+    holds: CachePadded<AtomicU8>,
+}
+
+impl<W> Lanes<W> {
+    /// Whether the lane of this band may hold something.
+    ///
+    /// Relaxed is enough. A ticket that was in this lane before the caller's scan began was seen to
+    /// be there by somebody the caller knows of, and so was the bit. A ticket that left the intake
+    /// after the scan began: the caller, who found the intake empty, has synchronised with the step
+    /// that emptied it, and the bit was set before that step.
+    pub(super) fn may_hold(&self, band: Band) -> bool {
+        self.holds.load(Ordering::Relaxed) & bit(band) != 0
+    }
+
+    /// Says that the lane of this band may hold something from now on, or that it holds nothing.
+    pub(super) fn set_holds(&self, band: Band, holds: Holds) {
+        let now = self.holds.load(Ordering::Relaxed);
+        let next = match holds {
+            Holds::Maybe => now | bit(band),
+            Holds::Nothing => now & !bit(band),
+        };
+        // A plain store: only the seat itself writes here. Release, so that the intake's own
+        // synchronisation is not the only thing between the bit and the tickets.
+        self.holds.store(next, Ordering::Release);
+    }
+}
+
+/// What a lane may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    Maybe,
+    Nothing,
+}
+
+fn bit(band: Band) -> u8 {
+    1 << band.rank()
+}
+
 impl<W> Entrance<W> {
-    /// x
-    pub fn push(&self, _t: Arc<Ticket<W>>) {}
-    /// x
-    pub fn wake(&self, _n: usize) {}
-    /// x
+    /// Lanes for so many seats; the seats are handed to the threads that sit on them.
+    pub fn new(seats: usize, settings: LaneSettings) -> (Arc<Entrance<W>>, Vec<Seat<W>>) {
+        let (sleepers, parkers) = Sleepers::new(seats);
+        let own: Vec<BandMap<Worker<_>>> =
+            (0..seats).map(|_| BandMap::from_fn(|_| Worker::new_fifo())).collect();
+        let lanes = own.iter().map(|lanes| Lanes {
+            stealers: BandMap::from_fn(|band| lanes[band].stealer()),
+            holds: CachePadded::new(AtomicU8::new(0)),
+        });
+        let entrance = Arc::new(Entrance {
+            intakes: BandMap::from_fn(|_| Injector::new()),
+            lanes: lanes.collect(),
+            sleepers,
+            board: Board::new(seats),
+            settings,
+            pushed: CachePadded::new(AtomicU64::new(0)),
+        });
+        let seats = own.into_iter().zip(parkers).enumerate();
+        let seats = seats
+            .map(|(index, (own, parker))| Seat::new(index, own, parker, Arc::clone(&entrance)));
+        let seats = seats.collect();
+        (entrance, seats)
+    }
+
+    /// Puts a ticket behind all others of its band. Nobody is woken yet.
+    ///
+    /// Only one thread, the writer, may push.
+    pub fn push(&self, ticket: Arc<Ticket<W>>) {
+        super::board::add(&self.pushed, 1);
+        self.intakes[ticket.band].push(ticket);
+    }
+
+    /// Wakes up to `n` cores that sleep; to be called after so many tickets were pushed.
+    pub fn wake(&self, n: usize) {
+        self.sleepers.wake(n);
+    }
+
+    /// Wakes every core, so that it looks whether it is to stop.
+    pub fn wake_all(&self) {
+        self.sleepers.wake_all();
+    }
+
+    /// What the cores run and have done.
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// How the lanes are set up.
+    pub fn settings(&self) -> LaneSettings {
+        self.settings
+    }
+
+    /// About how many tickets are in the intake and the lanes, withdrawn ones among them: these
+    /// stay until a core comes across them. Whoever withdraws and pushes without end must look.
+    pub fn waiting(&self) -> usize {
+        let total = self.board.total();
+        let pushed = self.pushed.load(Ordering::Relaxed);
+        pushed.saturating_sub(total.taken + total.withdrawn) as usize
+    }
+
+    /// About how many tickets of each band are in the intake and the lanes.
+    pub fn depth(&self) -> BandMap<usize> {
+        BandMap::from_fn(|band| {
+            let in_lanes: usize = self.lanes.iter().map(|lanes| lanes.stealers[band].len()).sum();
+            self.intakes[band].len() + in_lanes
+        })
+    }
+
+    /// Whether there is any ticket for anybody.
+    pub(super) fn has_tickets(&self) -> bool {
+        let in_lane = |band| self.lanes.iter().any(|lanes| !lanes.stealers[band].is_empty());
+        Band::ALL.into_iter().any(|band| !self.intakes[band].is_empty() || in_lane(band))
     }
 }

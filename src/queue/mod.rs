@@ -5,11 +5,16 @@
 mod board;
 mod due;
 mod entrance;
+mod scan;
+mod seat;
+mod sleep;
+mod sync;
 mod ticket;
 mod window;
 
-pub use board::Board;
+pub use board::{Board, Counts, Moment, RunEnd, RunNumber, Running};
 pub use due::DueHeap;
-pub use entrance::Entrance;
+pub use entrance::{Entrance, LaneSettings, Share};
+pub use seat::{Seat, Source, Take, Taken};
 pub use ticket::Ticket;
 pub use window::{Window, WindowSizes};

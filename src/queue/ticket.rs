@@ -1,7 +1,6 @@
 //! A ticket: one task's place in the lanes.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
+use super::sync::{AtomicU8, Ordering};
 use crate::domain::{Band, Epoch, TaskId, TimeMs};
 
 const READY: u8 = 0;

@@ -1,0 +1,3 @@
+//! The ways to run a task type.
+
+pub(super) mod builtin;
