@@ -14,6 +14,7 @@ mod reads;
 mod threads;
 mod vitals;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::Sender;
@@ -24,14 +25,12 @@ pub use drain::Drained;
 pub use prune::Retention;
 pub use reads::Question;
 pub use threads::Fatal;
-pub use vitals::{CoreVitals, Vitals};
+pub use vitals::{CoreVitals, DiskVitals, Phase, StoreVitals, Vitals};
 
 use crate::clock::Clock;
-use crate::domain::{TaskId, TimeMs};
-use crate::persistence::{
-    Chore, Command, Mailbox, Message, Order, Receipt, Refusal, Views, Work,
-};
-use crate::queue::Entrance;
+use crate::domain::{BandMap, TaskId, TimeMs};
+use crate::persistence::{Chore, Command, Mailbox, Message, Order, Receipt, Refusal, Views, Work};
+use crate::queue::{Counts, Entrance};
 use crate::store::{Durability, PruneAsk};
 
 /// The machine. Shared by everyone who asks something of it.
@@ -49,13 +48,14 @@ pub struct Engine {
 /// What never changes while it runs.
 #[derive(Debug, Clone)]
 struct Identity {
-    node: String,
-    store: String,
+    node: Arc<str>,
+    store: Arc<str>,
     durability: Durability,
-    path: Option<std::path::PathBuf>,
+    path: Option<PathBuf>,
     reserve: Reserve,
-    pinning: Vec<Option<usize>>,
-    priority_bound: usize,
+    cpus: Vec<usize>,
+    priority_bound: u64,
+    requests_max: u64,
 }
 
 impl Engine {
@@ -94,6 +94,44 @@ impl Engine {
     /// The clock everything runs by.
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
+    }
+
+    /// How everything is, from memory.
+    pub fn vitals(&self) -> Vitals {
+        let view = self.views.view();
+        let Identity { node, store, path, reserve, cpus, .. } = &self.identity;
+        let now = self.clock.now();
+        let disk = path.as_deref().and_then(|path| Disk::of(path).ok());
+        let uptime_us = self.clock.mono().0.max(1);
+        let counts = self.lanes.board().counts();
+        let core = |(seat, counts): (usize, &Counts)| CoreVitals {
+            cpu: cpus.get(seat).copied(),
+            busy_share: (counts.busy_us as f64 / uptime_us as f64).min(1.0),
+            executed: counts.taken,
+            stolen: counts.stolen,
+            parked: counts.parked,
+        };
+        Vitals {
+            node: Arc::clone(node),
+            nodes: 1,
+            phase: if self.views.refusing() { Phase::Stopping } else { Phase::Serving },
+            store: StoreVitals {
+                is_up: view.store_up,
+                description: Arc::clone(store),
+                durability: self.identity.durability,
+            },
+            disk: disk.map(|disk| DiskVitals {
+                free_bytes: disk.free_bytes,
+                total_bytes: disk.total_bytes,
+                limit_bytes: disk.threshold(reserve),
+            }),
+            queue_depth: BandMap::from_fn(|band| view.depth[band] as u64),
+            oldest_ready_at: view.oldest_wait_ms.map(|ms| TimeMs(now.0 - ms as i64)),
+            mailbox: (self.mailbox.fill() * self.identity.requests_max as f64) as u64,
+            mailbox_max: self.identity.requests_max,
+            priority_bound: self.identity.priority_bound,
+            cores: counts.iter().enumerate().take(cpus.len()).map(core).collect(),
+        }
     }
 
     fn post(&self, message: Message) {

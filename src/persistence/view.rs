@@ -14,6 +14,8 @@ pub struct View {
     pub depth: BandMap<usize>,
     /// How long the longest waiting ready task in memory has waited, in milliseconds.
     pub oldest_wait_ms: Option<u64>,
+    /// Attempts that only wait, and need no core for that.
+    pub sleeping: usize,
     /// Whether the store does what it should.
     pub store_up: bool,
     /// Batches settled.

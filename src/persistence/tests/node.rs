@@ -7,9 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::clock::{Clock, ManualClock, Mono};
-use crate::domain::{
-    Draft, Limits, Outcome, Run, StatusKind, Submission, Task, TaskId, TimeMs,
-};
+use crate::domain::{Draft, Limits, Outcome, Run, StatusKind, Submission, Task, TaskId, TimeMs};
 use crate::persistence::{
     Answer, Chore, Command, Happened, MailboxSizes, Message, Order, Persist, PersistStep, Posts,
     Receipt, Refusal, Report, Views, Work, Writer, WriterSettings, WriterStep, mailbox,
@@ -109,16 +107,8 @@ impl Node {
             seed: 1,
         };
         let clock_of = Arc::clone(&clock) as Arc<dyn Clock>;
-        let writer = Writer::new(
-            settings,
-            clock_of,
-            inbox,
-            jobs,
-            lanes,
-            Arc::clone(&views),
-            recovered,
-            ids,
-        );
+        let writer =
+            Writer::new(settings, clock_of, inbox, jobs, lanes, Arc::clone(&views), recovered, ids);
         let seat = seats.remove(0);
         Node { clock, posts, views, script, reader, writer, persist, seat, _chores: chores }
     }

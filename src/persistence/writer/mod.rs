@@ -323,7 +323,8 @@ impl Writer {
     /// Shows others how things stand, now and then.
     fn publish(&mut self, now: TimeMs, mono: Mono) {
         self.views.beat();
-        if self.published_at.is_some_and(|at| mono.since(at) < Self::PUBLISH) {
+        let every = if self.views.refusing() { Self::PUBLISH / 10 } else { Self::PUBLISH };
+        if self.published_at.is_some_and(|at| mono.since(at) < every) {
             return;
         }
         self.published_at = Some(mono);
@@ -331,9 +332,20 @@ impl Writer {
             let live = &self.live;
             self.due.retain(|id, timer| live.get(id).is_some_and(|live| live.timer == timer));
         }
-        let ready = self.live.iter().filter(|live| live.seen() == Status::Queued);
-        let oldest = ready.map(|live| live.task.state.ready_at).min();
+        let (mut oldest, mut sleeping) = (None::<TimeMs>, 0);
+        for live in self.live.iter() {
+            sleeping += usize::from(matches!(live.doing, Doing::Sleep { .. }));
+            let (state, taken) = (&live.task.state, live.is_taken());
+            if state.status == Status::Queued && !taken {
+                oldest = Some(oldest.map_or(state.ready_at, |at| at.min(state.ready_at)));
+            }
+            if taken && state.cancel_requested {
+                // The wish can come between the taking of a ticket and its start.
+                self.lanes.board().ask_stop(live.task.id, state.epoch);
+            }
+        }
         self.view.oldest_wait_ms = oldest.map(|at| now.since_ms(at));
+        self.view.sleeping = sleeping;
         self.view.held = self.live.len();
         self.view.depth = BandMap::from_fn(|band| self.window.held(band));
         self.view.store_up = !self.is_down(mono);

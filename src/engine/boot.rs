@@ -1,0 +1,233 @@
+//! The start: take over what the store holds, then start the threads, in the order in which each
+//! finds everything it needs.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::housekeeper::Housekeeper;
+use super::reads::{self, Reads};
+use super::threads::{self, Fatal};
+use super::{Engine, Identity, Reserve, Retention};
+use crate::clock::Clock;
+use crate::execution::{CoreWish, Cores, Mail, Pins, Registry, allowed_cpus, cgroup_quota, choose};
+use crate::persistence::{
+    MailboxSizes, Persist, PersistStep, Posts, Views, Writer, WriterSettings, WriterStep, mailbox,
+};
+use crate::queue::{Entrance, LaneSettings, WindowSizes};
+use crate::store::{Store, StoreError};
+
+/// How an engine is set up.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// What people call this node.
+    pub node: String,
+    /// Which CPUs become cores.
+    pub cores: CoreWish,
+    /// How tickets are handed out.
+    pub lanes: LaneSettings,
+    /// How much may be in memory.
+    pub window: WindowSizes,
+    /// How many different task types there may be.
+    pub types_max: usize,
+    /// How many crashes alone end a suspect.
+    pub crashes_max: u8,
+    /// How many requests may wait for the writer.
+    pub requests_max: usize,
+    /// How many threads read.
+    pub readers: usize,
+    /// How long ended tasks are kept.
+    pub retention: Retention,
+    /// How much of the disk is kept back.
+    pub reserve: Reserve,
+    /// A path on the store's file system; `None` for a store without one.
+    pub path: Option<PathBuf>,
+    /// Seeds the jitter of retries.
+    pub seed: u64,
+}
+
+impl Default for EngineSettings {
+    fn default() -> EngineSettings {
+        EngineSettings {
+            node: "local".into(),
+            cores: CoreWish::default(),
+            lanes: LaneSettings::default(),
+            window: WindowSizes::default(),
+            types_max: 10_000,
+            crashes_max: 3,
+            requests_max: 8192,
+            readers: 2,
+            retention: Retention::default(),
+            reserve: Reserve::default(),
+            path: None,
+            seed: 1,
+        }
+    }
+}
+
+/// Why a start failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The store.
+    #[error("failed to {0}")]
+    Store(#[from] StoreError),
+    /// The system has no more threads.
+    #[error("failed to start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The pool that decodes what the store holds.
+    #[error("failed to start the decoding threads: {0}")]
+    Pool(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// The threads, and what ends them.
+pub(super) struct Running {
+    pub cores: Arc<Mutex<Cores>>,
+    pub writer_over: Receiver<()>,
+    pub bell: crate::persistence::Bell,
+    pub housekeeping: Sender<()>,
+}
+
+impl Engine {
+    /// Takes over what `store` holds and starts everything. `fatal` ends the process: the engine
+    /// calls it when going on could break a promise.
+    pub fn boot(
+        settings: EngineSettings,
+        mut store: Box<dyn Store>,
+        registry: Registry,
+        clock: Arc<dyn Clock>,
+        fatal: Fatal,
+    ) -> Result<Engine, BootError> {
+        let pins = choose_cpus(&settings.cores);
+        let decoders = rayon::ThreadPoolBuilder::new()
+            .num_threads(pins.cpus.len().clamp(1, 4))
+            .thread_name(|n| format!("decode-{n}"))
+            .build()?;
+        let recovered = store.recover(clock.now(), &decoders)?;
+        drop(decoders);
+        log::info!("{} unfinished tasks were taken over", recovered.held.len());
+        let ids = store.take_ids(65_536)?;
+        let identity = identity(&settings, &*store, &pins);
+        let readers = (0..settings.readers.max(1)).map(|_| store.reader());
+        let readers = readers.collect::<Result<Vec<_>, _>>()?;
+
+        let seats = Cores::seats_for(pins.cpus.len());
+        let (lanes, seats) = Entrance::new(seats, settings.lanes);
+        let sizes = MailboxSizes { requests: settings.requests_max, reports: 256 };
+        let (posts, inbox) = mailbox(sizes);
+        let (jobs, jobs_in) = bounded(1);
+        let (chores, chores_in) = bounded(64);
+        let views = Arc::new(Views::default());
+        let writer = Writer::new(
+            WriterSettings {
+                handlers: registry.types().to_vec(),
+                types_max: settings.types_max,
+                window: settings.window,
+                crashes_max: settings.crashes_max,
+                seed: settings.seed,
+            },
+            Arc::clone(&clock),
+            inbox,
+            jobs,
+            Arc::clone(&lanes),
+            Arc::clone(&views),
+            recovered,
+            ids,
+        );
+        let settled = posts.settled.clone();
+        let persist = Persist::new(store, jobs_in, chores_in, settled, posts.bell.clone());
+
+        start_persist(persist, &fatal)?;
+        let writer_over = start_writer(writer, &fatal)?;
+        let (asks, asked) = Reads::new();
+        for (n, mut reader) in readers.into_iter().enumerate() {
+            let asked = asked.clone();
+            let body = move || {
+                reads::answer_all(&mut *reader, &asked);
+                Ok(())
+            };
+            threads::spawn(&format!("read-{n}"), &fatal, body)?;
+        }
+        let mail = Mail::new(posts.reports.clone(), posts.bell.clone());
+        let registry = Arc::new(registry);
+        let (lanes_of, clock_of) = (Arc::clone(&lanes), Arc::clone(&clock));
+        let cores = Cores::start(&pins, seats, lanes_of, registry, clock_of, mail)?;
+        let cores = Arc::new(Mutex::new(cores));
+        let keeper = Housekeeper {
+            clock: Arc::clone(&clock),
+            watch_cores: watch(Arc::clone(&cores)),
+            views: Arc::clone(&views),
+            chores: chores.clone(),
+            path: settings.path,
+            reserve: settings.reserve,
+            retention: settings.retention,
+        };
+        let (housekeeping, stop) = bounded::<()>(1);
+        threads::spawn("housekeeper", &fatal, move || keeper.run(&stop))?;
+
+        let Posts { mailbox, bell, .. } = posts;
+        let running = Running { cores, writer_over, bell, housekeeping };
+        let running = Mutex::new(Some(running));
+        Ok(Engine { clock, mailbox, reads: asks, chores, views, lanes, identity, running })
+    }
+}
+
+fn choose_cpus(wish: &CoreWish) -> Pins {
+    let pins = choose(wish, &allowed_cpus(), cgroup_quota(std::path::Path::new("/")));
+    pins.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    pins
+}
+
+fn identity(settings: &EngineSettings, store: &dyn Store, pins: &Pins) -> Identity {
+    let others = pins.cpus.len().saturating_sub(1);
+    Identity {
+        node: settings.node.as_str().into(),
+        store: store.describe().into(),
+        durability: store.durability(),
+        path: settings.path.clone(),
+        reserve: settings.reserve,
+        cpus: pins.cpus.clone(),
+        priority_bound: (others * settings.lanes.steal_batch) as u64,
+        requests_max: settings.requests_max as u64,
+    }
+}
+
+fn start_persist(mut persist: Persist, fatal: &Fatal) -> std::io::Result<()> {
+    threads::spawn("persist", fatal, move || {
+        while persist.wait() != PersistStep::Over {}
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Starts the writer; the other end of what comes back closes when it has ended well.
+fn start_writer(mut writer: Writer, fatal: &Fatal) -> std::io::Result<Receiver<()>> {
+    let (over, is_over) = bounded(1);
+    let body = move || {
+        loop {
+            match writer.step() {
+                Ok(WriterStep::Ran) => {}
+                Ok(WriterStep::Idle(time)) => writer.wait(time),
+                Ok(WriterStep::Over) => break,
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        drop(over);
+        Ok(())
+    };
+    threads::spawn("writer", fatal, body)?;
+    Ok(is_over)
+}
+
+/// Looks after the cores; an error when there are none left to go on with.
+fn watch(cores: Arc<Mutex<Cores>>) -> Box<dyn FnMut() -> Result<(), String> + Send> {
+    Box::new(move || {
+        // A drain holds the cores while it stops them; there is nothing to watch then.
+        let Ok(mut cores) = cores.try_lock() else { return Ok(()) };
+        let tick = cores.tick();
+        if tick.must_exit {
+            return Err(format!("go on: {} cores are stuck in handlers", tick.stuck));
+        }
+        Ok(())
+    })
+}

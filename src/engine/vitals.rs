@@ -1,0 +1,81 @@
+//! How the machine is, as its health and statistics answers say it.
+
+use std::sync::Arc;
+
+use crate::domain::{BandMap, TimeMs};
+use crate::store::Durability;
+
+/// A look at the machine, from memory; it never waits for anything.
+#[derive(Debug, Clone)]
+pub struct Vitals {
+    /// This node's name.
+    pub node: Arc<str>,
+    /// How many nodes are alive, this one included.
+    pub nodes: u32,
+    /// Where in its life the engine is.
+    pub phase: Phase,
+    /// The store.
+    pub store: StoreVitals,
+    /// The disk the store is on; `None` where it is on none.
+    pub disk: Option<DiskVitals>,
+    /// Tickets that wait in memory.
+    pub queue_depth: BandMap<u64>,
+    /// When the longest waiting of them became ready.
+    pub oldest_ready_at: Option<TimeMs>,
+    /// Messages in the writer's mailbox.
+    pub mailbox: u64,
+    /// Most messages it takes.
+    pub mailbox_max: u64,
+    /// By how many tickets of a higher band a core may be wrong (the promise about priority).
+    pub priority_bound: u64,
+    /// The engine's cores.
+    pub cores: Vec<CoreVitals>,
+}
+
+/// Where in its life an engine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It takes up what the last run left.
+    Recovering,
+    /// It serves.
+    Serving,
+    /// It finishes what runs and takes nothing new.
+    Stopping,
+}
+
+/// How the store is.
+#[derive(Debug, Clone)]
+pub struct StoreVitals {
+    /// Whether the last commit or probe was answered in time.
+    pub is_up: bool,
+    /// One line for people.
+    pub description: Arc<str>,
+    /// What a commit promises.
+    pub durability: Durability,
+}
+
+/// How the disk is.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskVitals {
+    /// Free bytes.
+    pub free_bytes: u64,
+    /// All bytes.
+    pub total_bytes: u64,
+    /// With less free than this, submits are refused.
+    pub limit_bytes: u64,
+}
+
+/// How one core is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CoreVitals {
+    /// The CPU it is pinned to.
+    pub cpu: Option<usize>,
+    /// The share of the last seconds it spent in handlers and lanes, 0 to 1.
+    pub busy_share: f64,
+    /// Attempts it ended.
+    pub executed: u64,
+    /// Tickets it took from other cores' lanes.
+    pub stolen: u64,
+    /// How often it went to sleep for want of work.
+    pub parked: u64,
+}
