@@ -1,0 +1,6 @@
+//! What every test against a real server process needs: the process, a client, and a ledger.
+
+pub mod book;
+pub mod http;
+pub mod random;
+pub mod server;

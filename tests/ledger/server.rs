@@ -1,0 +1,191 @@
+//! A server process: started, found by the address it prints, killed from outside.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use taskscheduler::clock::{Clock, Mono, SystemClock};
+
+/// The longest that a start may take, recovery of the test's few thousand tasks included.
+const START_WAIT: Duration = Duration::from_mins(1);
+/// How many of its last lines a server's failure is shown with.
+const LINES_KEPT: usize = 60;
+
+/// A point in time after which a test gives up.
+pub struct Deadline {
+    clock: SystemClock,
+    until: Mono,
+}
+
+impl Deadline {
+    pub fn after(wait: Duration) -> Deadline {
+        let clock = SystemClock::new();
+        let until = clock.mono().plus(wait);
+        Deadline { clock, until }
+    }
+
+    pub fn left(&self) -> Duration {
+        self.until.since(self.clock.mono())
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+}
+
+/// A process that has not said yet where it listens.
+pub struct Starting {
+    child: Child,
+    said: Receiver<SocketAddr>,
+    /// Gets nothing; its senders hang up when the process's outputs end.
+    ended: Receiver<()>,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Starting {
+    pub fn new(mut command: Command) -> Starting {
+        // The environment of whoever runs the test must not configure the server.
+        for (key, _) in std::env::vars_os() {
+            let name = key.to_string_lossy();
+            if name.starts_with("TASK_SCHEDULER_") || name.starts_with("SPRING_") {
+                command.env_remove(&key);
+            }
+        }
+        for key in ["SERVER_PORT", "DATABASE_URL", "REDIS_URL"] {
+            command.env_remove(key);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the server's process starts");
+        let (say, said) = sync_channel(1);
+        let (live, ended) = sync_channel(1);
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let outputs: [Box<dyn Read + Send>; 2] = [
+            Box::new(child.stdout.take().expect("piped above")),
+            Box::new(child.stderr.take().expect("piped above")),
+        ];
+        for output in outputs {
+            let (say, live, lines) = (say.clone(), live.clone(), Arc::clone(&lines));
+            thread::spawn(move || read_lines(output, &lines, &say, live));
+        }
+        Starting { child, said, ended, lines }
+    }
+
+    /// Waits for the line with the address.
+    pub fn ready(mut self) -> Server {
+        match self.said.recv_timeout(START_WAIT) {
+            Ok(address) => Server { starting: self, address },
+            Err(why) => {
+                // It may have ended already; all that counts is that it does not stay.
+                let _ = self.child.kill();
+                let status = self.child.wait();
+                panic!("the server did not start ({why}, {status:?}):\n{}", self.output());
+            }
+        }
+    }
+
+    /// SIGKILL, without any notice.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a process to kill");
+        self.child.wait().expect("a process to wait for");
+    }
+
+    /// Waits so long; false if the process ended meanwhile.
+    pub fn lives_for(&self, wait: Duration) -> bool {
+        matches!(self.ended.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
+    }
+
+    /// Its last lines, for the message of a failure.
+    pub fn output(&self) -> String {
+        self.lines.lock().expect("no reader panicked").join("\n")
+    }
+}
+
+impl Drop for Starting {
+    /// A failing test must leave no process behind; after `kill` both calls do nothing.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub struct Server {
+    starting: Starting,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    pub fn id(&self) -> u32 {
+        self.starting.child.id()
+    }
+
+    pub fn lives_for(&self, wait: Duration) -> bool {
+        self.starting.lives_for(wait)
+    }
+
+    pub fn output(&self) -> String {
+        self.starting.output()
+    }
+
+    pub fn kill(self) {
+        self.starting.kill();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn terminate(self) -> ExitStatus {
+        let id = i32::try_from(self.id()).expect("a process id");
+        let process = rustix::process::Pid::from_raw(id).expect("a process id");
+        rustix::process::kill_process(process, rustix::process::Signal::TERM)
+            .expect("a process to signal");
+        self.wait_for_end(START_WAIT)
+    }
+
+    /// How it ended by itself, within this time.
+    pub fn wait_for_end(mut self, wait: Duration) -> ExitStatus {
+        assert!(!self.lives_for(wait), "the server did not end:\n{}", self.output());
+        self.starting.child.wait().expect("a process to wait for")
+    }
+}
+
+/// The stock binary on this data directory, on a port that the kernel chooses.
+pub fn stock(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_taskscheduler"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    command
+}
+
+fn read_lines(
+    output: impl Read,
+    lines: &Mutex<Vec<String>>,
+    say: &SyncSender<SocketAddr>,
+    live: SyncSender<()>,
+) {
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        if let Some(address) = address_in(&line) {
+            // Only the first address is waited for.
+            let _ = say.try_send(address);
+        }
+        keep(lines, line);
+    }
+    drop(live);
+}
+
+fn keep(lines: &Mutex<Vec<String>>, line: String) {
+    let mut lines = lines.lock().expect("no reader panicked");
+    if lines.len() == LINES_KEPT {
+        lines.remove(0);
+    }
+    lines.push(line);
+}
+
+/// The address in a line such as `listening on http://127.0.0.1:8080, SQLite ...`.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("http://")?;
+    let of_address = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '[' | ']');
+    let end = rest.find(|c| !of_address(c)).unwrap_or(rest.len());
+    rest[..end].trim_end_matches(['.', ':']).parse().ok()
+}
