@@ -1,0 +1,79 @@
+//! The configuration as people may see it.
+
+use std::fmt::Write;
+
+use super::keys::{KEYS, SECTIONS};
+use super::load::Loaded;
+use super::setting::Bare;
+use super::table::Key;
+
+/// Whether the origin of each value stands beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origins {
+    /// Only values.
+    Hidden,
+    /// Values and origins.
+    Shown,
+}
+
+/// The settings that hold, as a TOML file.
+pub fn as_toml(loaded: &Loaded, origins: Origins) -> String {
+    let mut text = String::new();
+    let mut section = "";
+    for (key, given) in KEYS.iter().zip(&loaded.given) {
+        if key.section != section {
+            section = key.section;
+            let _ = writeln!(text, "\n[{section}]");
+        }
+        let value = key.toml(&(key.show)(given.text()).unwrap_or_default());
+        let _ = match origins {
+            Origins::Hidden => writeln!(text, "{} = {value}", key.short_name()),
+            Origins::Shown => writeln!(text, "{} = {value}  # {}", key.short_name(), given.origin),
+        };
+    }
+    text
+}
+
+/// The settings that hold and their origins, as one JSON object.
+pub fn as_json(loaded: &Loaded) -> serde_json::Value {
+    let entry = |(key, given): (&Key, &super::load::Given)| {
+        let value = (key.show)(given.text()).unwrap_or_default();
+        let entry = serde_json::json!({ "value": value, "origin": given.origin.to_string() });
+        (key.name(), entry)
+    };
+    serde_json::Value::Object(KEYS.iter().zip(&loaded.given).map(entry).collect())
+}
+
+/// All keys with their meaning and their defaults, as a file to start from: every key stands there
+/// as a comment, so that later defaults are not fixed by it.
+pub fn defaults() -> String {
+    let mut text = String::from(
+        "# taskscheduler.toml: every setting with its default. Take the # away from what you change.\n",
+    );
+    for (section, about) in SECTIONS {
+        let _ = writeln!(text);
+        for line in *about {
+            let _ = writeln!(text, "#{line}");
+        }
+        if !section.is_empty() {
+            let _ = writeln!(text, "[{section}]");
+        }
+        for key in KEYS.iter().filter(|key| key.section == *section) {
+            describe(&mut text, key);
+        }
+    }
+    text
+}
+
+fn describe(text: &mut String, key: &Key) {
+    let _ = writeln!(text);
+    for line in key.about {
+        let _ = writeln!(text, "#{line}");
+    }
+    let bare = match (key.bare, key.bare.suffix()) {
+        (Bare::Refused, _) | (_, None) => String::new(),
+        (_, Some(suffix)) => format!(" (a bare number means {suffix})"),
+    };
+    let _ = writeln!(text, "# Value: {}{bare}. Variable: {}", key.form, key.variable());
+    let _ = writeln!(text, "#{} = {}", key.short_name(), key.toml(key.default));
+}
