@@ -16,7 +16,7 @@ use crate::persistence::{
     MailboxSizes, Persist, PersistStep, Posts, Views, Writer, WriterSettings, WriterStep, mailbox,
 };
 use crate::queue::{Entrance, LaneSettings, WindowSizes};
-use crate::store::{Store, StoreError};
+use crate::store::{Reader, Store, StoreError};
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -99,13 +99,7 @@ impl Engine {
         fatal: Fatal,
     ) -> Result<Engine, BootError> {
         let pins = choose_cpus(&settings.cores);
-        let decoders = rayon::ThreadPoolBuilder::new()
-            .num_threads(pins.cpus.len().clamp(1, 4))
-            .thread_name(|n| format!("decode-{n}"))
-            .build()?;
-        let recovered = store.recover(clock.now(), &decoders)?;
-        drop(decoders);
-        log::info!("{} unfinished tasks were taken over", recovered.held.len());
+        let recovered = recover(&mut *store, &pins, &*clock)?;
         let ids = store.take_ids(65_536)?;
         let identity = identity(&settings, &*store, &pins);
         let readers = (0..settings.readers.max(1)).map(|_| store.reader());
@@ -139,15 +133,7 @@ impl Engine {
 
         start_persist(persist, &fatal)?;
         let writer_over = start_writer(writer, &fatal)?;
-        let (asks, asked) = Reads::new();
-        for (n, mut reader) in readers.into_iter().enumerate() {
-            let asked = asked.clone();
-            let body = move || {
-                reads::answer_all(&mut *reader, &asked);
-                Ok(())
-            };
-            threads::spawn(&format!("read-{n}"), &fatal, body)?;
-        }
+        let asks = start_readers(readers, &fatal)?;
         let mail = Mail::new(posts.reports.clone(), posts.bell.clone());
         let registry = Arc::new(registry);
         let (lanes_of, clock_of) = (Arc::clone(&lanes), Arc::clone(&clock));
@@ -170,6 +156,34 @@ impl Engine {
         let running = Mutex::new(Some(running));
         Ok(Engine { clock, mailbox, reads: asks, chores, views, lanes, identity, running })
     }
+}
+
+/// Takes over what the store holds; decoding runs on threads of its own.
+fn recover(
+    store: &mut dyn Store,
+    pins: &Pins,
+    clock: &dyn Clock,
+) -> Result<crate::store::Recovered, BootError> {
+    let decoders = rayon::ThreadPoolBuilder::new()
+        .num_threads(pins.cpus.len().clamp(1, 4))
+        .thread_name(|n| format!("decode-{n}"))
+        .build()?;
+    let recovered = store.recover(clock.now(), &decoders)?;
+    log::info!("{} unfinished tasks were taken over", recovered.held.len());
+    Ok(recovered)
+}
+
+fn start_readers(readers: Vec<Box<dyn Reader>>, fatal: &Fatal) -> std::io::Result<Reads> {
+    let (asks, asked) = Reads::new();
+    for (n, mut reader) in readers.into_iter().enumerate() {
+        let asked = asked.clone();
+        let body = move || {
+            reads::answer_all(&mut *reader, &asked);
+            Ok(())
+        };
+        threads::spawn(&format!("read-{n}"), fatal, body)?;
+    }
+    Ok(asks)
 }
 
 fn choose_cpus(wish: &CoreWish) -> Pins {

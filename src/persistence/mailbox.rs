@@ -7,26 +7,9 @@
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use super::bell::Bell;
 use super::persist::Settled;
 use super::{Message, Report};
-
-/// Wakes the writer. Ringing never waits and never gets lost.
-#[derive(Debug, Clone)]
-pub struct Bell(Sender<()>);
-
-impl Bell {
-    /// A bell and the end that hears it.
-    pub fn new() -> (Bell, Receiver<()>) {
-        let (ring, heard) = bounded(1);
-        (Bell(ring), heard)
-    }
-
-    /// Rings.
-    pub fn ring(&self) {
-        // Full: it rings already, and the writer looks at everything once it has heard it.
-        let _ = self.0.try_send(());
-    }
-}
 
 /// Where requests are posted.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 //!
 //! Absent on purpose: HTTP, handlers, and any I/O outside [`Persist`].
 
+mod bell;
 mod kinds;
 mod live;
 mod mailbox;
@@ -19,7 +20,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use mailbox::{Bell, Inbox, Mailbox, MailboxSizes, Posts, mailbox};
+pub use bell::Bell;
+pub use mailbox::{Inbox, Mailbox, MailboxSizes, Posts, mailbox};
 pub use message::{
     Answer, Command, Happened, Message, Met, Order, Refusal, Report, Seen, Slot, Ticket, Work,
 };

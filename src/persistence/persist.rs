@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, select};
 
-use super::mailbox::Bell;
+use super::bell::Bell;
 use crate::domain::{ChangeKind, TimeMs};
 use crate::store::{Batch, Committed, Cure, Fate, PruneAsk, Store, StoreError, Unit};
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::clock::{Clock, ManualClock, Mono};
 use crate::domain::{Draft, Limits, Outcome, Run, StatusKind, Submission, Task, TaskId, TimeMs};
@@ -93,7 +93,7 @@ impl Node {
         let reader = store.reader().unwrap();
         let (posts, inbox) = mailbox(MailboxSizes { requests: 1024, reports: 64 });
         let (jobs, jobs_in) = bounded(1);
-        let (chores, chores_in) = unbounded();
+        let (chores, chores_in) = bounded(8);
         let settled = posts.settled.clone();
         let persist =
             Persist::new(Box::new(store), jobs_in, chores_in, settled, posts.bell.clone());
