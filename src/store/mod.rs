@@ -8,8 +8,17 @@
 //! change means is settled before it comes here, a store only checks that it is not stale.
 
 mod batch;
+#[cfg(test)]
+mod conformance;
 mod error;
+mod ids;
+#[doc(hidden)]
+pub mod memory;
+mod order;
 mod query;
+mod rules;
+pub mod sqlite;
+mod tally;
 
 pub use batch::{Batch, ClaimAsk, Claimed, Committed, Fate, KeyClaim, Replay, Stored, Unit};
 pub use error::{Cure, StoreError};

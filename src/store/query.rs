@@ -88,6 +88,11 @@ pub struct ScheduledAsk {
     pub budget_ms: u32,
 }
 
+impl ScheduledAsk {
+    /// Waiting tasks are counted up to here and no further.
+    pub const COUNTED_MAX: u64 = 10_000;
+}
+
 /// One page.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Page {

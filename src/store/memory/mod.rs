@@ -1,0 +1,185 @@
+//! A store in memory, for tests and measurements: it keeps every promise of a store but the one
+//! that matters, so nothing that serves people can reach it.
+//!
+//! [`MemoryDisk`] is what would be on the disk. It outlives the stores opened on it, so a test can
+//! "crash" by dropping a store and opening the next, can look inside, and can script faults.
+
+mod reader;
+mod table;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::table::Table;
+use super::{Batch, Committed, Durability, PruneAsk, Reader, Recovered, Store, StoreError, Stored};
+use crate::domain::{Task, TaskId, TimeMs};
+
+/// What a test makes of one commit.
+pub enum Fault {
+    /// It fails and nothing is stored.
+    Fail(StoreError),
+    /// It is stored, but the answer is this error: the outcome is unknown to the caller.
+    FailAfter(StoreError),
+    /// Runs first, and may wait for as long as the test likes; then the commit goes on.
+    Stall(Box<dyn FnOnce() + Send>),
+}
+
+/// What survives a crash.
+#[derive(Clone, Default)]
+pub struct MemoryDisk(Arc<Mutex<Content>>);
+
+#[derive(Default)]
+struct Content {
+    table: Table,
+    commits: u64,
+    faults: BTreeMap<u64, Fault>,
+    refused_name: Option<Box<str>>,
+}
+
+impl MemoryDisk {
+    /// An empty one.
+    pub fn new() -> MemoryDisk {
+        MemoryDisk::default()
+    }
+
+    /// One that counts ended tasks but does not keep them, for measurements that would otherwise
+    /// measure memory.
+    pub fn without_history() -> MemoryDisk {
+        let disk = MemoryDisk::default();
+        disk.content().table.forgets_ended = true;
+        disk
+    }
+
+    /// Opens a store on it, as a server does at its start.
+    pub fn open(&self) -> MemoryStore {
+        let incarnation = self.content().table.incarnation + 1;
+        MemoryStore { disk: self.clone(), incarnation, broken: None }
+    }
+
+    /// How many commits were tried so far.
+    pub fn commits(&self) -> u64 {
+        self.content().commits
+    }
+
+    /// Lets the `nth` commit from now (1 is the next) meet a fault.
+    pub fn fault(&self, nth: u64, fault: Fault) {
+        let mut content = self.content();
+        let at = content.commits + nth;
+        content.faults.insert(at, fault);
+    }
+
+    /// From now on no task of this name can be stored; batches with one fail as a whole.
+    pub fn refuse_name(&self, name: &str) {
+        self.content().refused_name = Some(name.into());
+    }
+
+    /// What is stored under an id.
+    pub fn stored(&self, id: TaskId) -> Stored {
+        self.content().table.stored(id)
+    }
+
+    /// Every task, in the order of ids.
+    pub fn tasks(&self) -> Vec<Task> {
+        let content = self.content();
+        let mut all: Vec<Task> = content.table.tasks().cloned().collect();
+        all.sort_unstable_by_key(|task| task.id);
+        all
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        // A test that panicked elsewhere must not hide behind a poisoned lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A store on a [`MemoryDisk`].
+pub struct MemoryStore {
+    disk: MemoryDisk,
+    incarnation: u64,
+    broken: Option<StoreError>,
+}
+
+impl MemoryStore {
+    /// Meets the fault that was scripted for this commit, and says whether one comes afterwards.
+    fn meet_fault(&mut self, batch: &Batch) -> Result<Option<StoreError>, StoreError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        let fault = {
+            let mut content = self.disk.content();
+            content.commits += 1;
+            let at = content.commits;
+            let refused = content.refused_name.as_deref();
+            let changes = || batch.units.iter().flat_map(|unit| &unit.changes);
+            if let Some(name) = refused
+                && changes().any(|change| *change.task.spec.name == *name)
+            {
+                return Err(StoreError::Data(format!("the name {name} is refused")));
+            }
+            content.faults.remove(&at)
+        };
+        match fault {
+            None => Ok(None),
+            Some(Fault::Fail(error)) => Err(self.note(error)),
+            Some(Fault::FailAfter(error)) => Ok(Some(self.note(error))),
+            Some(Fault::Stall(wait)) => {
+                wait();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Like a real store, this one never writes again once a write was in doubt.
+    fn note(&mut self, error: StoreError) -> StoreError {
+        if matches!(error, StoreError::Broken(_)) {
+            self.broken = Some(error.clone());
+        }
+        error
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
+        let afterwards = self.meet_fault(batch)?;
+        let committed = self.disk.content().table.commit(self.incarnation, batch)?;
+        afterwards.map_or(Ok(committed), Err)
+    }
+
+    fn recover(&mut self, now: TimeMs, _: &rayon::ThreadPool) -> Result<Recovered, StoreError> {
+        Ok(self.disk.content().table.recover(self.incarnation, now))
+    }
+
+    fn take_ids(&mut self, count: u32) -> Result<Range<u64>, StoreError> {
+        Ok(self.disk.content().table.take_ids(count))
+    }
+
+    fn release(&mut self) -> Result<(), StoreError> {
+        self.disk.content().table.released = self.incarnation;
+        Ok(())
+    }
+
+    fn prune(&mut self, ask: &PruneAsk) -> Result<u64, StoreError> {
+        Ok(self.disk.content().table.prune(ask))
+    }
+
+    fn upkeep(&mut self, keys_before: TimeMs) -> Result<(), StoreError> {
+        self.disk.content().table.forget(keys_before);
+        Ok(())
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
+        Ok(Box::new(reader::MemoryReader::new(self.disk.clone())))
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Memory
+    }
+
+    fn describe(&self) -> String {
+        "memory, for tests".into()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! The rows of the memory store and what happens to them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use crate::domain::{Change, ChangeKind, Holding, StatusKind, Task, TaskId, TimeMs};
+use crate::store::rules::{adopt, due, says};
+use crate::store::tally::{Sort, Tally};
+use crate::store::{
+    Batch, Bucket, ClaimAsk, Claimed, Committed, Fate, KeyClaim, PruneAsk, Recovered, Replay,
+    StoreError, Stored, Unit,
+};
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// An unfinished task and the incarnation that holds it.
+#[derive(Debug)]
+struct Live {
+    task: Task,
+    owner: Option<u64>,
+}
+
+/// A key, and what it led to.
+#[derive(Debug)]
+struct Used {
+    body: [u8; 32],
+    at: TimeMs,
+    replay: Replay,
+}
+
+/// Everything that is stored.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    live: Map<TaskId, Live>,
+    ended: Map<TaskId, Task>,
+    free: BTreeSet<(usize, u32, TimeMs, TaskId)>,
+    types: Vec<Arc<str>>,
+    numbers: Map<Arc<str>, u32>,
+    keys: Map<[u8; 32], Used>,
+    unique: Map<Box<str>, TaskId>,
+    pub(super) counts: Map<Sort, i64>,
+    pub(super) minutes: BTreeMap<i64, Bucket>,
+    ids_taken: u64,
+    pub(super) incarnation: u64,
+    pub(super) released: u64,
+    pub(super) forgets_ended: bool,
+}
+
+impl Table {
+    pub(super) fn commit(&mut self, owner: u64, batch: &Batch) -> Result<Committed, StoreError> {
+        self.check(batch)?;
+        let mut committed = Committed::default();
+        committed.fates.reserve(batch.units.len());
+        let mut tally = Tally::default();
+        for unit in &batch.units {
+            let fate = self.unit(unit, owner, batch.now, &mut tally);
+            committed.fates.push(fate);
+        }
+        self.count(tally);
+        for ask in &batch.claims {
+            committed.claimed.push(Claimed { tasks: self.claim(ask, owner) });
+        }
+        committed.fetched = batch.fetch.iter().map(|id| self.stored(*id)).collect();
+        committed.ids = (batch.ids_wanted > 0).then(|| self.take_ids(batch.ids_wanted));
+        Ok(committed)
+    }
+
+    /// What no table could hold is refused before anything is written.
+    fn check(&self, batch: &Batch) -> Result<(), StoreError> {
+        for change in batch.units.iter().flat_map(|unit| &unit.changes) {
+            let insert = matches!(change.kind, ChangeKind::Insert(_));
+            if insert && self.live.contains_key(&change.task.id) {
+                return Err(StoreError::Data(format!("task {} exists", change.task.id)));
+            }
+        }
+        Ok(())
+    }
+
+    fn unit(&mut self, unit: &Unit, owner: u64, now: TimeMs, tally: &mut Tally) -> Fate {
+        if let Some(claim) = &unit.key
+            && let Some(used) = self.keys.get(&claim.key)
+        {
+            let same = used.body == claim.body;
+            return if same { Fate::Replayed(used.replay.clone()) } else { Fate::KeyReused };
+        }
+        let mut known = Vec::new();
+        for (place, change) in unit.changes.iter().enumerate() {
+            match self.change(change, owner) {
+                Fate::Applied => {
+                    let type_id = self.intern(&change.task.spec.task_type);
+                    tally.note(change, type_id, now);
+                }
+                Fate::UniqueTaken(holder) if matches!(change.kind, ChangeKind::Insert(_)) => {
+                    known.push((place, holder));
+                }
+                refused => return refused,
+            }
+        }
+        if let Some(claim) = &unit.key {
+            self.keep(claim, unit, &known, now);
+        }
+        if known.is_empty() { Fate::Applied } else { Fate::AppliedBut(known) }
+    }
+
+    fn keep(&mut self, claim: &KeyClaim, unit: &Unit, known: &[(usize, TaskId)], at: TimeMs) {
+        let mut ids: Vec<TaskId> = unit.changes.iter().map(|change| change.task.id).collect();
+        for &(place, id) in known {
+            ids[place] = id;
+        }
+        let replay = Replay { ids, created: known.len() < unit.changes.len() };
+        self.keys.insert(claim.key, Used { body: claim.body, at, replay });
+    }
+
+    fn change(&mut self, change: &Change, owner: u64) -> Fate {
+        let task = &change.task;
+        match change.kind {
+            ChangeKind::Insert(holding) => {
+                if let Some(holder) = self.unique_taken(task) {
+                    return Fate::UniqueTaken(holder);
+                }
+                self.put(task.clone(), holding, owner);
+            }
+            ChangeKind::Update(before, holding) => {
+                if !self.live.get(&task.id).is_some_and(|row| says(&row.task, before)) {
+                    return Fate::Stale;
+                }
+                self.take(task.id);
+                self.put(task.clone(), holding, owner);
+            }
+            ChangeKind::Finish(before) => {
+                if !self.live.get(&task.id).is_some_and(|row| says(&row.task, before)) {
+                    return Fate::Stale;
+                }
+                self.take(task.id);
+                if let Some(key) = &task.spec.unique_key {
+                    self.unique.remove(key);
+                }
+                if !self.forgets_ended {
+                    self.ended.insert(task.id, task.clone());
+                }
+            }
+            ChangeKind::Revive(before, holding) => {
+                if let Some(holder) = self.unique_taken(task) {
+                    return Fate::UniqueTaken(holder);
+                }
+                if !self.ended.get(&task.id).is_some_and(|row| says(row, before)) {
+                    return Fate::Stale;
+                }
+                self.ended.remove(&task.id);
+                self.put(task.clone(), holding, owner);
+            }
+        }
+        Fate::Applied
+    }
+
+    fn unique_taken(&self, task: &Task) -> Option<TaskId> {
+        self.unique.get(task.spec.unique_key.as_ref()?).copied()
+    }
+
+    fn put(&mut self, task: Task, holding: Holding, owner: u64) {
+        if let Some(key) = &task.spec.unique_key {
+            self.unique.insert(key.clone(), task.id);
+        }
+        let owner = (holding == Holding::Held).then_some(owner);
+        let claimable = task.state.status.kind() != StatusKind::Paused;
+        if owner.is_none() && claimable {
+            let place = self.place(&task);
+            self.free.insert(place);
+        }
+        self.live.insert(task.id, Live { task, owner });
+    }
+
+    fn take(&mut self, id: TaskId) -> Option<Live> {
+        let row = self.live.remove(&id)?;
+        if row.owner.is_none() {
+            let place = self.place(&row.task);
+            self.free.remove(&place);
+        }
+        Some(row)
+    }
+
+    fn place(&mut self, task: &Task) -> (usize, u32, TimeMs, TaskId) {
+        let type_id = self.intern(&task.spec.task_type);
+        (task.spec.band.rank(), type_id, due(&task.state), task.id)
+    }
+
+    fn intern(&mut self, name: &Arc<str>) -> u32 {
+        if let Some(&number) = self.numbers.get(name) {
+            return number;
+        }
+        let number = self.types.len() as u32;
+        self.types.push(name.clone());
+        self.numbers.insert(name.clone(), number);
+        number
+    }
+
+    fn count(&mut self, tally: Tally) {
+        for (sort, by) in tally.counts {
+            *self.counts.entry(sort).or_insert(0) += by;
+        }
+        for more in tally.minutes {
+            let bucket = self.minutes.entry(more.minute);
+            bucket.or_insert_with(|| Bucket::empty(more.minute)).merge(&more);
+        }
+    }
+
+    fn claim(&mut self, ask: &ClaimAsk, owner: u64) -> Vec<Task> {
+        let Some(first_id) = TaskId::new(1) else { return Vec::new() };
+        let mut due: Vec<(TimeMs, TaskId)> = Vec::new();
+        for &type_id in ask.types.iter().filter_map(|name| self.numbers.get(name)) {
+            let band = ask.band.rank();
+            let first = (band, type_id, TimeMs(i64::MIN), first_id);
+            let rows = self
+                .free
+                .range(first..)
+                .take_while(|(b, t, due, _)| *b == band && *t == type_id && *due <= ask.due_by);
+            due.extend(rows.take(ask.limit as usize).map(|(_, _, due, id)| (*due, *id)));
+        }
+        due.sort_unstable();
+        due.dedup();
+        due.truncate(ask.limit as usize);
+        let mut tasks = Vec::with_capacity(due.len());
+        for (_, id) in due {
+            let Some(mut row) = self.take(id) else { continue };
+            row.task.state.epoch = row.task.state.epoch.next();
+            tasks.push(row.task.clone());
+            row.owner = Some(owner);
+            self.live.insert(id, row);
+        }
+        tasks
+    }
+
+    pub(super) fn stored(&self, id: TaskId) -> Stored {
+        if let Some(row) = self.live.get(&id) {
+            let holding = if row.owner.is_some() { Holding::Held } else { Holding::Free };
+            return Stored::Live(Box::new(row.task.clone()), holding);
+        }
+        match self.ended.get(&id) {
+            Some(task) => Stored::Ended(Box::new(task.clone())),
+            None => Stored::Missing,
+        }
+    }
+
+    pub(super) fn recover(&mut self, incarnation: u64, now: TimeMs) -> Recovered {
+        let released = self.released;
+        let mut tally = Tally::default();
+        let mut held = Vec::new();
+        for row in self.live.values_mut() {
+            let Some(owner) = row.owner.replace(incarnation) else {
+                row.owner = None;
+                continue;
+            };
+            let before = row.task.state.status.kind();
+            adopt(&mut row.task, owner == released, now);
+            let sort = |status| Sort {
+                status,
+                band: row.task.spec.band,
+                type_id: self.numbers.get(&row.task.spec.task_type).copied().unwrap_or(0),
+            };
+            tally.add(sort(before), -1);
+            tally.add(sort(row.task.state.status.kind()), 1);
+            held.push(row.task.clone());
+        }
+        self.count(tally);
+        self.incarnation = incarnation;
+        held.sort_unstable_by_key(|task| task.id);
+        Recovered { held, types: self.types.clone() }
+    }
+
+    pub(super) fn take_ids(&mut self, count: u32) -> Range<u64> {
+        let start = self.ids_taken + 1;
+        self.ids_taken += u64::from(count);
+        start..start + u64::from(count)
+    }
+
+    pub(super) fn prune(&mut self, ask: &PruneAsk) -> u64 {
+        let old = |task: &&Task| {
+            ask.statuses.contains(&task.state.status.kind())
+                && task.state.completed_at.is_none_or(|at| at < ask.ended_before)
+        };
+        let mut gone: Vec<TaskId> = self.ended.values().filter(old).map(|task| task.id).collect();
+        gone.sort_unstable();
+        gone.truncate(ask.limit as usize);
+        let mut tally = Tally::default();
+        for id in &gone {
+            let Some(task) = self.ended.remove(id) else { continue };
+            let type_id = self.intern(&task.spec.task_type);
+            let status = task.state.status.kind();
+            tally.add(Sort { status, band: task.spec.band, type_id }, -1);
+        }
+        self.count(tally);
+        gone.len() as u64
+    }
+
+    pub(super) fn forget(&mut self, keys_before: TimeMs) {
+        self.keys.retain(|_, used| used.at >= keys_before);
+    }
+
+    /// Every task, live and ended, in no order.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.live.values().map(|row| &row.task).chain(self.ended.values())
+    }
+
+    pub(super) fn type_name(&self, number: u32) -> Arc<str> {
+        self.types[number as usize].clone()
+    }
+
+    /// When the first free row that can be claimed became due.
+    pub(super) fn oldest_free(&self, now: TimeMs) -> Option<TimeMs> {
+        self.free.iter().map(|(_, _, due, _)| *due).filter(|due| *due <= now).min()
+    }
+}

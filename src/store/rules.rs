@@ -1,0 +1,34 @@
+//! The rules that every store keeps in the same way.
+
+use crate::domain::{Before, Event, State, Status, Task, TimeMs};
+
+/// When a row may be claimed: the time that is set, else since when it could start.
+pub(super) fn due(state: &State) -> TimeMs {
+    match state.status {
+        Status::Scheduled { due } | Status::Retrying { due } | Status::Paused { due } => due,
+        _ => state.ready_at,
+    }
+}
+
+/// Whether a row still says what it said.
+pub(super) fn says(task: &Task, before: Before) -> bool {
+    task.state.epoch == before.epoch && task.state.status.kind() == before.status
+}
+
+/// What the end of its holder means for a held task. One that a worker outside runs under a lease
+/// goes on undisturbed: neither its epoch nor its suspicion moves.
+pub(super) fn adopt(task: &mut Task, released: bool, now: TimeMs) {
+    let state = &mut task.state;
+    if state.leased_until.is_some() {
+        return;
+    }
+    state.epoch = state.epoch.next();
+    if !released {
+        state.suspicion = state.suspicion.after_crash();
+    }
+    if let Ok(queued) = state.status.on(Event::Release) {
+        state.status = queued;
+        state.version = state.version.saturating_add(1);
+        state.updated_at = now;
+    }
+}

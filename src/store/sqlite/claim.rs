@@ -1,0 +1,179 @@
+//! Taking free rows, and looking rows up, at the end of a batch.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use rusqlite::Connection;
+
+use super::row;
+use super::types::Types;
+use crate::domain::{StatusKind, Task, TaskId};
+use crate::store::{Batch, ClaimAsk, Claimed, Committed, StoreError, Stored};
+
+/// Answers the batch's claims, one after the other.
+pub(super) fn claims(
+    conn: &Connection,
+    types: &Types,
+    incarnation: i64,
+    batch: &Batch,
+    committed: &mut Committed,
+) -> Result<(), StoreError> {
+    for ask in &batch.claims {
+        let keys = due_rows(conn, types, ask)?;
+        let mut claimed = Claimed { tasks: Vec::with_capacity(keys.len()) };
+        let mut take =
+            conn.prepare_cached("UPDATE tasks SET owner = ?1, epoch = epoch + 1 WHERE id = ?2")?;
+        let mut find = conn.prepare_cached(&format!("{} WHERE id = ?1", row::LIVE))?;
+        for (_, id) in keys {
+            let mut task = find_live(&mut find, types, id)?
+                .ok_or_else(|| StoreError::Broken(format!("the index names task {id}")))?
+                .0;
+            take.execute((incarnation, id))?;
+            task.state.epoch = task.state.epoch.next();
+            claimed.tasks.push(task);
+        }
+        committed.claimed.push(claimed);
+    }
+    Ok(())
+}
+
+/// A place in the order of claims: when the row is due, and its id.
+type Key = (i64, i64);
+
+/// The first rows the ask can have, in the order (due, id), merged over its types.
+fn due_rows(conn: &Connection, types: &Types, ask: &ClaimAsk) -> Result<Vec<Key>, StoreError> {
+    let limit = ask.limit as usize;
+    let wanted = wanted_types(conn, types, ask)?;
+    if limit == 0 || wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    // With one type one look is enough; with several each gives a part, and more when that is used.
+    let chunk = limit.div_ceil(wanted.len()) + if wanted.len() > 1 { 16 } else { 0 };
+    let mut lanes = Vec::with_capacity(wanted.len());
+    for type_id in wanted {
+        let mut lane = Lane { type_id, ready: VecDeque::new(), after: None, exhausted: false };
+        lane.fill(conn, ask, chunk)?;
+        lanes.push(lane);
+    }
+    let mut heads: BinaryHeap<Reverse<(Key, usize)>> = lanes
+        .iter_mut()
+        .enumerate()
+        .filter_map(|(at, lane)| lane.ready.pop_front().map(|key| Reverse((key, at))))
+        .collect();
+    let mut keys = Vec::with_capacity(limit.min(4096));
+    while keys.len() < limit
+        && let Some(Reverse((key, at))) = heads.pop()
+    {
+        keys.push(key);
+        let lane = &mut lanes[at];
+        if lane.ready.is_empty() && !lane.exhausted && keys.len() < limit {
+            lane.fill(conn, ask, chunk)?;
+        }
+        heads.extend(lane.ready.pop_front().map(|key| Reverse((key, at))));
+    }
+    Ok(keys)
+}
+
+/// The free rows of one type, read in parts.
+struct Lane {
+    type_id: u32,
+    ready: VecDeque<Key>,
+    after: Option<Key>,
+    exhausted: bool,
+}
+
+impl Lane {
+    fn fill(&mut self, conn: &Connection, ask: &ClaimAsk, chunk: usize) -> Result<(), StoreError> {
+        let mut next = conn.prepare_cached(
+            "SELECT due, id FROM tasks INDEXED BY tasks_free
+             WHERE owner IS NULL AND status <> 5 AND band = ?1 AND type_id = ?2
+               AND due <= ?3 AND due >= ?4 AND (due > ?4 OR id > ?5)
+             ORDER BY due, id LIMIT ?6",
+        )?;
+        let (due, id) = self.after.unwrap_or((i64::MIN, -1));
+        let mut rows = next.query((
+            ask.band.rank() as i64,
+            self.type_id,
+            ask.due_by.0,
+            due,
+            id,
+            chunk as i64,
+        ))?;
+        while let Some(row) = rows.next()? {
+            self.ready.push_back((row.get(0)?, row.get(1)?));
+        }
+        self.exhausted = self.ready.len() < chunk;
+        self.after = self.ready.back().copied().or(self.after);
+        Ok(())
+    }
+}
+
+/// Above this many types it is cheaper to ask which types have free rows at all.
+const TYPES_ASKED_ONE_BY_ONE: usize = 32;
+
+fn wanted_types(conn: &Connection, types: &Types, ask: &ClaimAsk) -> Result<Vec<u32>, StoreError> {
+    let mut wanted: Vec<u32> = ask.types.iter().filter_map(|name| types.number(name)).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    if wanted.len() <= TYPES_ASKED_ONE_BY_ONE {
+        return Ok(wanted);
+    }
+    let mut present = Vec::new();
+    let mut after = 0u32;
+    let mut next = conn.prepare_cached(
+        "SELECT type_id FROM tasks INDEXED BY tasks_free
+         WHERE owner IS NULL AND status <> 5 AND band = ?1 AND type_id > ?2
+         ORDER BY type_id LIMIT 1",
+    )?;
+    loop {
+        let mut rows = next.query((ask.band.rank() as i64, after))?;
+        let Some(row) = rows.next()? else { break };
+        after = row.get(0)?;
+        if wanted.binary_search(&after).is_ok() {
+            present.push(after);
+        }
+    }
+    Ok(present)
+}
+
+/// Looks up the batch's ids.
+pub(super) fn fetch(
+    conn: &Connection,
+    types: &Types,
+    batch: &Batch,
+    committed: &mut Committed,
+) -> Result<(), StoreError> {
+    for id in &batch.fetch {
+        committed.fetched.push(stored(conn, types, *id)?);
+    }
+    Ok(())
+}
+
+/// What is stored under an id.
+pub(super) fn stored(conn: &Connection, types: &Types, id: TaskId) -> Result<Stored, StoreError> {
+    let number = id.get() as i64;
+    let mut live = conn.prepare_cached(&format!("{} WHERE id = ?1", row::LIVE))?;
+    if let Some((task, holding)) = find_live(&mut live, types, number)? {
+        return Ok(Stored::Live(Box::new(task), holding));
+    }
+    let mut ended = conn.prepare_cached(&format!("{} WHERE id = ?1", row::ENDED))?;
+    Ok(match find_live(&mut ended, types, number)? {
+        Some((task, _)) => Stored::Ended(Box::new(task)),
+        None => Stored::Missing,
+    })
+}
+
+fn find_live(
+    find: &mut rusqlite::Statement<'_>,
+    types: &Types,
+    id: i64,
+) -> Result<Option<(Task, crate::domain::Holding)>, StoreError> {
+    let mut rows = find.query([id])?;
+    match rows.next()? {
+        Some(row) => Ok(Some(row::read(row, types)?)),
+        None => Ok(None),
+    }
+}
+
+// The literals in the SQL above.
+const _: () = assert!(StatusKind::Paused as u8 == 5 && StatusKind::Queued as u8 == 2);
