@@ -181,7 +181,7 @@ impl Run<'_> {
             if !wait.is_zero() {
                 return Some(wait);
             }
-            let Some(n) = self.free.pop() else { return None };
+            let n = self.free.pop()?;
             let now = self.clock.mono();
             let line = &mut self.lines[n];
             line.output.clear();
@@ -216,7 +216,7 @@ impl Run<'_> {
     }
 
     fn read(&mut self, n: usize) {
-        let mut part = [0; 64 * 1024];
+        let mut part = [0; 16 * 1024];
         loop {
             let line = &mut self.lines[n];
             match line.stream.read(&mut part) {
