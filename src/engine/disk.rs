@@ -52,7 +52,8 @@ mod tests {
     #[test]
     fn submits_stop_at_a_gigabyte_or_a_twentieth_whichever_is_more() {
         let reserve = Reserve::default();
-        let disk = |free, total| Disk { free_bytes: free << 30, total_bytes: total << 30 };
+        let disk =
+            |free: u64, total: u64| Disk { free_bytes: free << 30, total_bytes: total << 30 };
         assert!(!disk(1, 10).is_full(&reserve));
         assert!(Disk { free_bytes: (1 << 30) - 1, total_bytes: 10 << 30 }.is_full(&reserve));
         assert!(disk(4, 100).is_full(&reserve));

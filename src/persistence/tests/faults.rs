@@ -42,7 +42,7 @@ fn a_long_outage_refuses_requests_within_two_seconds_and_keeps_outcomes() {
         assert!(waited <= 2000, "a client waits for more than two seconds");
     }
     assert!(matches!(told.try_recv(), Ok(Err(Refusal::StoreDown))));
-    node.pass(Duration::from_millis(100));
+    node.pass(Duration::from_millis(300));
     assert!(!node.views.view().store_up);
     for _ in 0..30 {
         node.pass(Duration::from_secs(1));
@@ -87,7 +87,8 @@ fn a_failed_write_ends_the_writer() {
     node.round().unwrap();
     node.commit();
     assert!(node.round().is_err());
-    assert!(told.try_recv().is_err(), "a false acknowledgement");
+    // Whether it was stored is known only after the restart, and that is what the client is told.
+    assert!(matches!(told.try_recv(), Ok(Err(Refusal::Unknown))), "a false acknowledgement");
 }
 
 #[test]

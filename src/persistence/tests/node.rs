@@ -13,9 +13,8 @@ use crate::persistence::{
     Receipt, Refusal, Report, Views, Work, Writer, WriterSettings, WriterStep, mailbox,
 };
 use crate::queue::{Entrance, LaneSettings, Moment, Seat, Take, WindowSizes};
-use crate::store::{
-    Batch, Committed, Durability, MemoryStore, PruneAsk, Reader, Recovered, Store, StoreError,
-};
+use crate::store::memory::MemoryDisk;
+use crate::store::{Batch, Committed, Durability, PruneAsk, Reader, Recovered, Store, StoreError};
 
 pub(super) const START: TimeMs = TimeMs(1_700_000_000_000);
 
@@ -79,13 +78,13 @@ pub(super) struct Node {
 
 impl Node {
     pub fn new() -> Node {
-        Node::on(&MemoryStore::new(), ManualClock::at(START), WindowSizes::default())
+        Node::on(&MemoryDisk::new(), ManualClock::at(START), WindowSizes::default())
     }
 
     /// A start on what `store` holds.
-    pub fn on(store: &MemoryStore, clock: Arc<ManualClock>, window: WindowSizes) -> Node {
+    pub fn on(store: &MemoryDisk, clock: Arc<ManualClock>, window: WindowSizes) -> Node {
         let script = Script::default();
-        let inner: Box<dyn Store> = Box::new(store.clone());
+        let inner: Box<dyn Store> = Box::new(store.open());
         let mut store = Faulty { inner, script: Arc::clone(&script) };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let recovered = store.recover(clock.now(), &pool).unwrap();

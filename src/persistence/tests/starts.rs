@@ -9,7 +9,7 @@ use crate::domain::{
 };
 use crate::persistence::{Answer, Refusal};
 use crate::queue::WindowSizes;
-use crate::store::MemoryStore;
+use crate::store::memory::MemoryDisk;
 
 fn failed(kind: FailureKind) -> Outcome {
     Outcome::Failed(Failure::new(kind, "it broke"))
@@ -76,7 +76,7 @@ fn a_task_due_in_a_week_waits_in_the_store_and_still_starts() {
 #[test]
 fn what_finds_no_room_waits_in_the_store_and_comes_in_order() {
     let sizes = WindowSizes { tasks_max: 50, ..WindowSizes::default() };
-    let mut node = Node::on(&MemoryStore::new(), ManualClock::at(START), sizes);
+    let mut node = Node::on(&MemoryDisk::new(), ManualClock::at(START), sizes);
     let ids: Vec<_> = (0..100).map(|_| node.submit(draft("NOOP")).id).collect();
     let mut ran = Vec::new();
     while let Some(id) = node.run(Outcome::Done(None)) {
@@ -108,7 +108,7 @@ fn too_many_types_are_refused() {
 
 #[test]
 fn a_crash_makes_suspects_that_start_durably_and_innocents_end_well() {
-    let store = MemoryStore::new();
+    let store = MemoryDisk::new();
     let clock = ManualClock::at(START);
     let sizes = WindowSizes::default();
     let mut first = Node::on(&store, clock.clone(), sizes);
@@ -126,7 +126,7 @@ fn a_crash_makes_suspects_that_start_durably_and_innocents_end_well() {
 
 #[test]
 fn two_crashes_do_not_poison_and_three_alone_do() {
-    let store = MemoryStore::new();
+    let store = MemoryDisk::new();
     let clock = ManualClock::at(START);
     let mut node = Node::on(&store, clock.clone(), WindowSizes::default());
     let bad = [node.submit(draft("NOOP")).id, node.submit(draft("NOOP")).id];
