@@ -1,8 +1,64 @@
 //! Floor 7: the command line and its configuration.
+//!
+//! [`main`] parses the arguments, runs one command and turns its end into an exit code. Data goes
+//! to standard output, everything said about it to standard error. The client commands know the
+//! server only through its HTTP API, so they work from any machine.
+//!
+//! Absent on purpose: decisions about tasks. Only here is the environment read.
 
+mod args;
+mod client;
+mod commands;
 pub mod config;
+mod exit;
+mod logging;
+mod output;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command, ConfigCommand};
+use config::Surroundings;
+use exit::{Exit, Failure};
 
 /// Runs the program.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are asked for, everything else is a usage error; a reader that has
+            // gone away changes neither.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    match run(args, &Surroundings::real()) {
+        Ok(exit) => exit.into(),
+        Err(Failure::ReaderGone) => Exit::Done.into(),
+        Err(Failure::Said { exit, message }) => {
+            let _ = writeln!(std::io::stderr(), "taskscheduler: {message}");
+            exit.into()
+        }
+    }
+}
+
+fn run(args: Args, around: &Surroundings) -> Result<Exit, Failure> {
+    use commands::{cancel, config, get, health, list, migrate, retry, serve, submit, version};
+    match args.command {
+        None => serve::run(&args.serve, around),
+        Some(Command::Serve(args)) => serve::run(&args, around),
+        Some(Command::Submit(args)) => submit::run(&args, around),
+        Some(Command::Get(args)) => get::run(&args, around),
+        Some(Command::List(args)) => list::run(&args, around),
+        Some(Command::Cancel(args)) => cancel::run(&args, around),
+        Some(Command::Retry(args)) => retry::run(&args, around),
+        Some(Command::Config(ConfigCommand::Check(args))) => config::check(&args, around),
+        Some(Command::Config(ConfigCommand::Show(args))) => config::show(&args, around),
+        Some(Command::Config(ConfigCommand::Default)) => config::default(),
+        Some(Command::Migrate(command)) => migrate::run(&command, around),
+        Some(Command::Health(args)) => health::run(&args, around),
+        Some(Command::Version(args)) => version::run(&args),
+    }
 }

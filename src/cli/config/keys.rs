@@ -18,9 +18,9 @@ use super::words::{Choice, Compatibility, LogFormat, LogLevel, Migrate};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
-const CENTURY: Duration = Duration::from_secs(36_525 * 86_400);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+const CENTURY: Duration = Duration::from_hours(36_525 * 24);
 
 settings! {
     /// What belongs to the whole node.
@@ -163,7 +163,7 @@ settings! {
         /// The most connections.
         pool_max: u32 = "8" in 1..=1000;
         /// How long one exchange may take.
-        timeout_ms: Duration = "500ms" bare Millis in MS..=Duration::from_secs(60);
+        timeout_ms: Duration = "500ms" bare Millis in MS..=Duration::from_mins(1);
     }
 
     /// How long tasks that have ended are kept.

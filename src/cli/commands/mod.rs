@@ -1,0 +1,12 @@
+//! One file for each command; each has one function that the command line calls.
+
+pub mod cancel;
+pub mod config;
+pub mod get;
+pub mod health;
+pub mod list;
+pub mod migrate;
+pub mod retry;
+pub mod serve;
+pub mod submit;
+pub mod version;

@@ -1,0 +1,73 @@
+//! `serve`: from a checked configuration to a running server and back to an exit code.
+
+mod signals;
+mod start;
+
+use std::sync::Arc;
+
+use crossbeam_channel::{never, select};
+
+use crate::cli::args::ConfigArgs;
+use crate::cli::config::{Loaded, Surroundings, load};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::logging;
+use crate::clock::{Clock, SystemClock};
+
+use signals::Signals;
+use start::start;
+
+/// Serves until a signal asks for an end.
+pub fn run(args: &ConfigArgs, around: &Surroundings) -> Result<Exit, Failure> {
+    let loaded = load(&args.asked(), around)?;
+    let refusals = loaded.config.refusals();
+    if !refusals.is_empty() {
+        return Err(Failure::new(Exit::Conflict, refusals.join("\n")));
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let log = &loaded.config.log;
+    // Bound to the end of this function, so that the last lines are out before the process ends.
+    let _logging = logging::start(log.level, log.format, clock.clone())?;
+    tell(&loaded, args);
+    // Before anything else starts: a signal during a long recovery must not be lost.
+    let signals = Signals::watch()?;
+    let running =
+        start(&loaded.config, clock).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    let (url, store, promise) = (running.url(), running.store(), running.promise());
+    log::info!("serving {url} from {store}; {promise}");
+
+    let died = running.died().unwrap_or_else(never);
+    select! {
+        recv(signals.asked) -> signal => {
+            let name = signal.unwrap_or("the end of the signal thread");
+            log::info!("{name}: no new work; running work has {:?}", loaded.config.engine.drain_timeout);
+        }
+        recv(died) -> reason => {
+            let reason = reason.unwrap_or_else(|_| "a thread of the engine ended".into());
+            log::error!("stopping: {reason}");
+            return Err(Failure::new(Exit::Failed, reason));
+        }
+    }
+    running.drain().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    log::info!("stopped");
+    Ok(Exit::Done)
+}
+
+/// Says what a person should know about the configuration before the server starts.
+fn tell(loaded: &Loaded, args: &ConfigArgs) {
+    for warning in &loaded.warnings {
+        log::warn!("{warning}");
+    }
+    let names_password = |url: &Option<String>| {
+        let userinfo = url.as_deref().and_then(|url| url.split_once("://"));
+        userinfo.is_some_and(|(_, rest)| rest.contains('@') || rest.contains("password="))
+    };
+    if names_password(&args.database_url) || names_password(&args.redis_url) {
+        log::warn!("every user of this machine can read a password on the command line");
+    }
+    if loaded.config.api.insecure_no_auth && !loaded.config.api.listen.is_local() {
+        log::warn!("everyone who can reach {} can use the whole API", loaded.config.api.listen);
+    }
+    for file in &loaded.files {
+        log::info!("configuration from {}", file.display());
+    }
+}
