@@ -14,6 +14,7 @@ mod exit;
 mod logging;
 mod output;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -23,9 +24,17 @@ use args::{Args, Command, ConfigCommand};
 use config::Surroundings;
 use exit::{Exit, Failure};
 
+use crate::execution::Registry;
+
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    serve_with(Registry::with_builtins(), std::env::args_os())
+}
+
+/// Runs the program with these arguments, the first of which is its name; `serve` runs the tasks
+/// of these handlers.
+pub fn serve_with(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
         Ok(args) => args,
         Err(error) => {
             // Help and version are asked for, everything else is a usage error; a reader that has
@@ -34,7 +43,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
-    match run(args, &Surroundings::real()) {
+    match run(args, registry, &Surroundings::real()) {
         Ok(exit) => exit.into(),
         Err(Failure::ReaderGone) => Exit::Done.into(),
         Err(Failure::Said { exit, message }) => {
@@ -44,11 +53,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args, around: &Surroundings) -> Result<Exit, Failure> {
+fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Failure> {
     use commands::{cancel, config, get, health, list, migrate, retry, serve, submit, version};
     match args.command {
-        None => serve::run(&args.serve, around),
-        Some(Command::Serve(args)) => serve::run(&args, around),
+        None => serve::run(&args.serve, registry, around),
+        Some(Command::Serve(args)) => serve::run(&args, registry, around),
         Some(Command::Submit(args)) => submit::run(&args, around),
         Some(Command::Get(args)) => get::run(&args, around),
         Some(Command::List(args)) => list::run(&args, around),

@@ -6,6 +6,9 @@ use crate::cli::args::{ConfigArgs, MigrateCommand};
 use crate::cli::config::{Config, DatabaseUrl, Surroundings, load};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::note;
+use crate::clock::SystemClock;
+use crate::store::StoreError;
+use crate::store::sqlite::migrate::{self, Info, Migration};
 
 /// What is to be done to the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +49,40 @@ pub fn run(command: &MigrateCommand, around: &Surroundings) -> Result<Exit, Fail
 
 /// Calls the store's migrations and says in lines what they did.
 fn act_on(config: &Config, act: Act) -> Result<String, Failure> {
-    let place = config.node.data.display();
-    let message = format!("{act:?} in {place}: the store's migrations are not connected yet");
-    Err(Failure::new(Exit::Failed, message))
+    let data = &config.node.data;
+    let failed = |error: StoreError| Failure::new(Exit::Failed, format!("failed to {error}"));
+    match act {
+        Act::Apply { dry_run: true, show_sql } => {
+            let pending = migrate::info(data).map_err(failed)?.pending;
+            Ok(steps("would apply", &pending, show_sql))
+        }
+        Act::Apply { dry_run: false, show_sql } => {
+            let applied = migrate::apply(data, &SystemClock::new()).map_err(failed)?;
+            Ok(steps("applied", &applied, show_sql))
+        }
+        Act::Info => migrate::info(data).map(|info| standing(&info)).map_err(failed),
+        Act::Reset => {
+            migrate::reset(data).map_err(failed)?;
+            Ok(format!("deleted the store in {}\n", data.display()))
+        }
+    }
+}
+
+fn steps(done: &str, steps: &[Migration], show_sql: bool) -> String {
+    if steps.is_empty() {
+        return "the schema is up to date\n".into();
+    }
+    let line = |step: &Migration| {
+        let sql = if show_sql { step.sql } else { "" };
+        format!("{done} {} {}\n{sql}", step.version, step.name)
+    };
+    steps.iter().map(line).collect()
+}
+
+fn standing(info: &Info) -> String {
+    let applied = info.applied.iter();
+    let applied = applied.map(|step| format!("applied {} {}\n", step.version, step.name));
+    let pending = info.pending.iter();
+    let pending = pending.map(|step| format!("pending {} {}\n", step.version, step.name));
+    applied.chain(pending).collect()
 }

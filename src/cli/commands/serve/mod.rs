@@ -12,12 +12,13 @@ use crate::cli::config::{Loaded, Surroundings, load};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::logging;
 use crate::clock::{Clock, SystemClock};
+use crate::execution::Registry;
 
 use signals::Signals;
 use start::start;
 
 /// Serves until a signal asks for an end.
-pub fn run(args: &ConfigArgs, around: &Surroundings) -> Result<Exit, Failure> {
+pub fn run(args: &ConfigArgs, registry: Registry, around: &Surroundings) -> Result<Exit, Failure> {
     let loaded = load(&args.asked(), around)?;
     let refusals = loaded.config.refusals();
     if !refusals.is_empty() {
@@ -30,8 +31,8 @@ pub fn run(args: &ConfigArgs, around: &Surroundings) -> Result<Exit, Failure> {
     tell(&loaded, args);
     // Before anything else starts: a signal during a long recovery must not be lost.
     let signals = Signals::watch()?;
-    let running =
-        start(&loaded.config, clock).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+    let running = start(&loaded.config, registry, clock)
+        .map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     let (url, store, promise) = (running.url(), running.store(), running.promise());
     log::info!("serving {url} from {store}; {promise}");
 

@@ -52,7 +52,11 @@ impl fmt::Display for ServeError {
 }
 
 /// Starts the server.
-pub fn start(config: &Config, _clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
+pub fn start(
+    config: &Config,
+    _r: crate::execution::Registry,
+    _clock: Arc<dyn Clock>,
+) -> Result<Running, ServeError> {
     let listen = &config.api.listen;
     Err(ServeError(format!("cannot serve {listen}: the engine and the API are not connected yet")))
 }
