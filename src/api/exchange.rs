@@ -1,0 +1,232 @@
+//! One request and the right to answer it, once, from whichever thread knows the answer.
+//!
+//! Promise: every exchange is answered. One that is dropped on the way (a full queue of questions,
+//! a panic) answers for itself, and at most `in_flight_max` are under way, so the channel to the
+//! replier always has room and nobody who answers ever waits.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use super::desk::{Desk, Seat};
+use super::problem::{self, Occasion, Problem};
+use super::render::Ask;
+use super::replier::{Job, Pen};
+use super::reply::Reply;
+use super::view::{View, time_style};
+use crate::persistence::{Answer, Receipt, Refusal};
+use crate::store::Reader;
+
+/// One request under way.
+pub(crate) struct Exchange {
+    open: Option<Box<Open>>,
+    if_dropped: IfDropped,
+}
+
+/// A request that is not answered yet.
+pub(crate) struct Open {
+    /// Where it came in, and its place among those under way.
+    pub desk: Seat,
+    /// The request.
+    pub request: tiny_http::Request,
+    /// Its id.
+    pub request_id: Box<str>,
+}
+
+/// What dropping an exchange means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfDropped {
+    Mistake,
+    Busy,
+    Unknown,
+}
+
+impl Exchange {
+    /// Takes a request in.
+    pub(crate) fn begin(desk: &Arc<Desk>, request: tiny_http::Request) -> Exchange {
+        let sent = head(&request, "X-Request-Id").filter(|id| is_request_id(id)).map(Box::from);
+        let request_id = sent.unwrap_or_else(|| desk.next_request_id());
+        Exchange::resume(Box::new(Open { desk: Seat::take(desk), request, request_id }))
+    }
+
+    /// Goes on with a request that the replier could not answer itself.
+    pub(crate) fn resume(open: Box<Open>) -> Exchange {
+        Exchange { open: Some(open), if_dropped: IfDropped::Mistake }
+    }
+
+    /// The request. Only [`Exchange::close`] takes it out, and that consumes the exchange.
+    pub(crate) fn open(&self) -> &Open {
+        self.open.as_deref().expect("an exchange that is in use is open")
+    }
+
+    /// Answers.
+    pub(crate) fn answer(self, reply: Reply) {
+        let open = self.close();
+        open.desk.clone().post(Job::Ready(open, reply));
+    }
+
+    /// Answers with a problem.
+    pub(crate) fn refuse(self, problem: &Problem) {
+        let reply = self.open().problem(problem);
+        self.answer(reply);
+    }
+
+    /// Answers at once, on this thread, where the replier may have no room.
+    pub(crate) fn refuse_here(self, problem: &Problem) {
+        let open = self.close();
+        let reply = open.problem(problem);
+        Pen::default().write(*open, &reply);
+    }
+
+    /// A receipt that answers as `ask` says.
+    pub(crate) fn receipt(self, ask: Ask) -> Receipt {
+        Receipt::new(move |answer: Result<Answer, Refusal>| {
+            let open = self.close();
+            open.desk.clone().post(Job::Settled(open, answer, ask));
+        })
+    }
+
+    /// Answers from the store, on a read thread.
+    pub(crate) fn read(
+        mut self,
+        answer: impl FnOnce(&Open, &mut dyn Reader) -> Result<Reply, Problem> + Send + 'static,
+    ) {
+        self.if_dropped = IfDropped::Busy;
+        let engine = self.open().desk.engine.clone();
+        // Refused, the question is dropped and this exchange with it, which answers busy.
+        engine.read(Box::new(move |reader| {
+            let reply = answer(self.open(), reader);
+            match reply {
+                Ok(reply) => self.answer(reply),
+                Err(problem) => self.refuse(&problem),
+            }
+        }));
+    }
+
+    /// From here on the engine may act on the request, so that losing it leaves that unknown.
+    pub(crate) fn committed_to(mut self) -> Exchange {
+        self.if_dropped = IfDropped::Unknown;
+        self
+    }
+
+    /// The body, unless it is longer than `max` bytes.
+    pub(crate) fn body(&mut self, max: usize) -> Result<Vec<u8>, Problem> {
+        let too_large = || {
+            let detail = format!("the body may have at most {max} bytes");
+            Err(Problem::new(problem::TOO_LARGE, detail))
+        };
+        let request = &mut self.open.as_deref_mut().expect("as in open()").request;
+        let announced = request.body_length();
+        if announced.is_some_and(|length| length > max) {
+            return too_large();
+        }
+        let mut body = Vec::with_capacity(announced.unwrap_or(0));
+        let read = request.as_reader().take(max as u64 + 1).read_to_end(&mut body);
+        if body.len() > max {
+            return too_large();
+        }
+        if read.is_err() || announced.is_some_and(|length| length != body.len()) {
+            return Err(Problem::new(problem::INVALID, "the body ended early"));
+        }
+        Ok(body)
+    }
+
+    fn close(mut self) -> Box<Open> {
+        self.open.take().expect("an exchange that is in use is open")
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let problem = match self.if_dropped {
+            IfDropped::Busy if !std::thread::panicking() => {
+                Problem::new(problem::BUSY, "too many questions to the store are waiting")
+            }
+            IfDropped::Unknown => Problem::refused(&Refusal::Unknown),
+            IfDropped::Busy | IfDropped::Mistake => {
+                log::error!(request_id = &*open.request_id; "a request was dropped unanswered");
+                Problem::new(problem::INTERNAL, "the request could not be answered")
+            }
+        };
+        let reply = open.problem(&problem);
+        open.desk.clone().post(Job::Ready(open, reply));
+    }
+}
+
+impl Open {
+    /// The path without its query.
+    pub(crate) fn path(&self) -> &str {
+        split(self.request.url()).0
+    }
+
+    /// The query.
+    pub(crate) fn query(&self) -> &str {
+        split(self.request.url()).1
+    }
+
+    /// The first head of this name, where it is text.
+    pub(crate) fn head(&self, name: &'static str) -> Option<&str> {
+        head(&self.request, name)
+    }
+
+    /// How many heads of this name there are.
+    pub(crate) fn count_heads(&self, name: &'static str) -> usize {
+        self.request.headers().iter().filter(|head| head.field.equiv(name)).count()
+    }
+
+    /// How tasks are shown here.
+    pub(crate) fn view(&self, payloads: bool) -> View<'_> {
+        View { settings: &self.desk.settings, node: &self.desk.node, payloads }
+    }
+
+    /// The answer that tells this problem.
+    pub(crate) fn problem(&self, problem: &Problem) -> Reply {
+        problem.reply(&Occasion {
+            path: self.path(),
+            request_id: &self.request_id,
+            now: self.desk.settings.clock.now(),
+            style: time_style(self.desk.settings.compatibility),
+        })
+    }
+}
+
+fn head<'r>(request: &'r tiny_http::Request, name: &'static str) -> Option<&'r str> {
+    let found = request.headers().iter().find(|head| head.field.equiv(name));
+    found.map(|head| head.value.as_str())
+}
+
+/// Path and query of a target, which may be absolute.
+fn split(target: &str) -> (&str, &str) {
+    let mut target = target;
+    if let Some(rest) = target.strip_prefix("http://").or(target.strip_prefix("https://")) {
+        target = rest.find('/').map_or("/", |at| &rest[at..]);
+    }
+    target.split_once('?').unwrap_or((target, ""))
+}
+
+/// Whether a client's request id may stand in heads and logs.
+fn is_request_id(id: &str) -> bool {
+    (1..=128).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_split_into_path_and_query() {
+        assert_eq!(split("/a/b?c=d?e"), ("/a/b", "c=d?e"));
+        assert_eq!(split("http://host:1/a?b"), ("/a", "b"));
+        assert_eq!(split("https://host"), ("/", ""));
+        assert_eq!(split("*"), ("*", ""));
+    }
+
+    #[test]
+    fn a_request_id_is_short_and_plain() {
+        assert!(is_request_id("a-B_9.c"));
+        for bad in ["", "a b", "a\"b", "ä", &"x".repeat(129)] {
+            assert!(!is_request_id(bad), "{bad}");
+        }
+    }
+}

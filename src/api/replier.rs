@@ -1,0 +1,161 @@
+//! The replier: one thread that renders settled answers and sends them.
+//!
+//! The writer settles hundreds of receipts after one commit; it must not make a system call for
+//! each, so its receipts only post a job here.
+//!
+//! Promise: an answer that a slow client could hold up is written on a thread of its own, so the
+//! answers behind it do not wait. Absent on purpose: decisions; what an answer means is decided.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+use tiny_http::Method;
+
+use super::exchange::{Exchange, Open};
+use super::render::{self, Ask, Next};
+use super::reply::{HeadFacts, Reply};
+use super::scribes::Scribes;
+use super::wire::time;
+use crate::domain::TimeMs;
+use crate::persistence::{Answer, Refusal};
+
+/// The gate takes answers up to here whole; longer ones go at the client's pace.
+const SHORT_BYTES_MAX: usize = 256 << 10;
+
+/// Batches up to here are rendered at once; longer ones would hold up the answers behind them.
+const SHORT_TASKS_MAX: usize = 64;
+
+/// Buffers beyond this are given back rather than kept for the next answer.
+const SPARE_BYTES_MAX: usize = 64 << 10;
+
+/// Something to answer.
+pub(crate) enum Job {
+    /// The answer is ready.
+    Ready(Box<Open>, Reply),
+    /// The engine has answered; the answer is to be rendered.
+    Settled(Box<Open>, Result<Answer, Refusal>, Ask),
+}
+
+/// What a step of the replier did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It answered.
+    Answered,
+    /// Nobody is left who could send a job.
+    Ended,
+}
+
+/// The state of the thread.
+pub(crate) struct Replier {
+    jobs: Receiver<Job>,
+    scribes: Scribes,
+    pen: Pen,
+    spare: Vec<u8>,
+}
+
+impl Replier {
+    /// A replier that takes its work from `jobs`, of which there are never more than this.
+    pub(crate) fn new(jobs: Receiver<Job>, under_way_max: usize) -> Replier {
+        Replier {
+            jobs,
+            scribes: Scribes::new(under_way_max),
+            pen: Pen::default(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Waits for a job and does it.
+    pub(crate) fn step(&mut self) -> Step {
+        let Ok(job) = self.jobs.recv() else { return Step::Ended };
+        // A panic here is a mistake of ours in one answer; the other clients get theirs.
+        if catch_unwind(AssertUnwindSafe(|| self.work(job))).is_err() {
+            log::error!("rendering an answer panicked");
+        }
+        Step::Answered
+    }
+
+    fn work(&mut self, job: Job) {
+        match job {
+            Job::Ready(open, reply) => self.send(open, reply),
+            Job::Settled(open, Ok(Answer::Stored { tasks, created }), ask)
+                if tasks.len() > SHORT_TASKS_MAX =>
+            {
+                self.scribes.post(Box::new(move || {
+                    let answer = Ok(Answer::Stored { tasks, created });
+                    if let Next::Reply(reply) = render::settled(&open, answer, ask, Vec::new()) {
+                        Pen::default().write(*open, &reply);
+                    }
+                }));
+            }
+            Job::Settled(open, answer, ask) => {
+                let spare = std::mem::take(&mut self.spare);
+                match render::settled(&open, answer, ask, spare) {
+                    Next::Reply(reply) => self.send(open, reply),
+                    Next::Find(id) => Exchange::resume(open)
+                        .read(move |open, reader| render::found(open, reader.find(id), ask)),
+                    Next::Replay { ids, created } => {
+                        Exchange::resume(open).read(move |open, reader| {
+                            render::replayed(open, &ids, reader.find_all(&ids), created, ask)
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, open: Box<Open>, reply: Reply) {
+        if reply.body.len() > SHORT_BYTES_MAX {
+            self.scribes.post(Box::new(move || Pen::default().write(*open, &reply)));
+            return;
+        }
+        self.pen.write(*open, &reply);
+        if reply.body.capacity() <= SPARE_BYTES_MAX {
+            self.spare = reply.body;
+        }
+    }
+}
+
+/// Writes answers, with buffers it goes on using.
+#[derive(Default)]
+pub(crate) struct Pen {
+    wire: Vec<u8>,
+    date: Option<(i64, Arc<str>)>,
+}
+
+impl Pen {
+    /// Answers.
+    pub(crate) fn write(&mut self, open: Open, reply: &Reply) {
+        let date = self.date(open.desk.settings.clock.now());
+        let head_only = *open.request.method() == Method::Head;
+        self.wire.clear();
+        let facts = HeadFacts { request_id: &open.request_id, date: &date, head_only };
+        reply.write(&mut self.wire, &facts);
+        open.send(&self.wire);
+        if self.wire.capacity() > SPARE_BYTES_MAX {
+            self.wire = Vec::new();
+        }
+    }
+
+    /// The `Date` head's value; made once a second.
+    fn date(&mut self, now: TimeMs) -> Arc<str> {
+        let second = now.0.div_euclid(1000);
+        match &self.date {
+            Some((made, date)) if *made == second => date.clone(),
+            _ => {
+                let date: Arc<str> = time::http_date(now).into();
+                self.date = Some((second, date.clone()));
+                date
+            }
+        }
+    }
+}
+
+impl Open {
+    /// Sends the bytes. A client that has gone away misses its answer, which is its own doing.
+    fn send(self, wire: &[u8]) {
+        let mut writer = self.request.into_writer();
+        let _ = writer.write_all(wire).and_then(|()| writer.flush());
+    }
+}
