@@ -7,7 +7,7 @@ use super::reply::{Reply, push_etag};
 use super::settings::Compatibility;
 use super::view::task;
 use crate::domain::{Task, TaskId};
-use crate::persistence::{Answer, Refusal, Seen};
+use crate::persistence::{Answer, Met, Refusal, Seen};
 use crate::store::StoreError;
 
 /// What the client asked for, as far as its answer depends on it.
@@ -39,6 +39,8 @@ pub(crate) enum Next {
         ids: Vec<TaskId>,
         /// Whether any of them was new then.
         created: bool,
+        /// What they were found by.
+        met: Met,
     },
 }
 
@@ -54,8 +56,8 @@ pub(crate) fn settled(
             let tasks: Vec<_> = tasks.iter().map(|task| (task.id, Some(task))).collect();
             stored(open, &tasks, created, ask, spare)
         }
-        (Ok(Answer::Replayed { ids, created }), Ask::Submit { .. } | Ask::Batch { .. }) => {
-            return Next::Replay { ids, created };
+        (Ok(Answer::Known { ids, created, met }), Ask::Submit { .. } | Ask::Batch { .. }) => {
+            return Next::Replay { ids, created, met };
         }
         (Ok(Answer::NotLive), Ask::Show(id)) => return Next::Find(id),
         (Ok(Answer::Seen(seen)), Ask::Show(_)) => shown(open, &seen, spare),
@@ -93,6 +95,7 @@ pub(crate) fn replayed(
     ids: &[TaskId],
     tasks: Result<Vec<Task>, StoreError>,
     created: bool,
+    met: Met,
     ask: Ask,
 ) -> Result<Reply, Problem> {
     let tasks = tasks.map_err(|error| Problem::unread(&error))?;
@@ -100,7 +103,7 @@ pub(crate) fn replayed(
     let found = |id| (id, rest.next_if(|task| task.id == id));
     let tasks: Vec<_> = ids.iter().copied().map(found).collect();
     let reply = stored(open, &tasks, created, ask, Vec::new());
-    Ok(Reply { replayed: true, ..reply })
+    Ok(Reply { replayed: met == Met::IdempotencyKey, ..reply })
 }
 
 fn stored(

@@ -95,9 +95,10 @@ impl Replier {
                     Next::Reply(reply) => self.send(open, reply),
                     Next::Find(id) => Exchange::resume(open)
                         .read(move |open, reader| render::found(open, reader.find(id), ask)),
-                    Next::Replay { ids, created } => {
+                    Next::Replay { ids, created, met } => {
                         Exchange::resume(open).read(move |open, reader| {
-                            render::replayed(open, &ids, reader.find_all(&ids), created, ask)
+                            let tasks = reader.find_all(&ids);
+                            render::replayed(open, &ids, tasks, created, met, ask)
                         });
                     }
                 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::housekeeper::Housekeeper;
+use super::prune::{self, Pruner};
 use super::reads::{self, Reads};
 use super::threads::{self, Fatal};
 use super::{Engine, Identity, Reserve, Retention};
@@ -148,13 +149,19 @@ impl Engine {
             reserve: settings.reserve,
             retention: settings.retention,
         };
+        let (pruner, asked) = Pruner::new();
+        let chores_of = chores.clone();
+        threads::spawn("pruner", &fatal, move || {
+            prune::prune_all(&asked, &chores_of);
+            Ok(())
+        })?;
         let (housekeeping, stop) = bounded::<()>(1);
         threads::spawn("housekeeper", &fatal, move || keeper.run(&stop))?;
 
         let Posts { mailbox, bell, .. } = posts;
         let running = Running { cores, writer_over, bell, housekeeping };
         let running = Mutex::new(Some(running));
-        Ok(Engine { clock, mailbox, reads: asks, chores, views, lanes, identity, running })
+        Ok(Engine { clock, mailbox, reads: asks, pruner, chores, views, lanes, identity, running })
     }
 }
 

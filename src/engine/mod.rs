@@ -22,7 +22,7 @@ use crossbeam_channel::Sender;
 pub use boot::{BootError, EngineSettings};
 pub use disk::{Disk, Reserve};
 pub use drain::Drained;
-pub use prune::Retention;
+pub use prune::{Pruned, Retention};
 pub use reads::Question;
 pub use threads::Fatal;
 pub use vitals::{CoreVitals, DiskVitals, Phase, StoreVitals, Vitals};
@@ -38,6 +38,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     mailbox: Mailbox,
     reads: reads::Reads,
+    pruner: prune::Pruner,
     chores: Sender<Chore>,
     views: Arc<Views>,
     lanes: Arc<Entrance<Work>>,
@@ -75,15 +76,14 @@ impl Engine {
         self.post(Message::Do(id, command, receipt));
     }
 
-    /// Runs `question` on a read thread; gives it back when too many wait.
-    pub fn read(&self, question: Question) -> Result<(), Question> {
-        self.reads.ask(question)
+    /// Runs `question` on a read thread; `false`: too many wait.
+    pub fn read(&self, question: Question) -> bool {
+        self.reads.ask(question).is_ok()
     }
 
-    /// Deletes all ended tasks that `ask` names, slice by slice, and says how many. Waits for the
-    /// store, so it belongs on a thread that may wait.
-    pub fn prune(&self, ask: &PruneAsk) -> Result<u64, Refusal> {
-        prune::prune_all(&self.chores, ask)
+    /// Deletes all ended tasks that `ask` names, slice by slice; `pruned` learns how many it was.
+    pub fn prune(&self, ask: PruneAsk, pruned: Pruned) {
+        self.pruner.ask(ask, pruned);
     }
 
     /// The time tasks are due by.

@@ -2,7 +2,7 @@
 //!
 //! It goes in slices between the batches, so it never delays a submit by more than one slice.
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::domain::{StatusKind, TimeMs};
 use crate::persistence::{Chore, Refusal};
@@ -29,16 +29,44 @@ impl Default for Retention {
 /// Most tasks deleted in one transaction.
 pub const SLICE: u32 = 2000;
 
-/// Deletes all that `ask` names, slice by slice, and says how many. Waits for the store.
-pub fn prune_all(chores: &Sender<Chore>, ask: &PruneAsk) -> Result<u64, Refusal> {
-    let mut deleted = 0;
-    loop {
-        let slice = PruneAsk { limit: SLICE, ..ask.clone() };
-        let now = prune_slice(chores, slice)?;
-        deleted += now;
-        if now < u64::from(SLICE) {
-            return Ok(deleted);
+/// Where the answer to a prune goes.
+pub type Pruned = Box<dyn FnOnce(Result<u64, Refusal>) + Send>;
+
+/// Where deletions are asked for; a thread of its own does them one after the other.
+#[derive(Clone)]
+pub struct Pruner(Sender<(PruneAsk, Pruned)>);
+
+impl Pruner {
+    /// How many deletions may wait.
+    const WAITING_MAX: usize = 16;
+
+    /// The asking end, and the end of the thread that runs [`prune_all`].
+    pub fn new() -> (Pruner, Receiver<(PruneAsk, Pruned)>) {
+        let (ask, asked) = bounded(Self::WAITING_MAX);
+        (Pruner(ask), asked)
+    }
+
+    /// Asks for all that `ask` names to be deleted; `pruned` learns how many it was.
+    pub fn ask(&self, ask: PruneAsk, pruned: Pruned) {
+        if let Err(refused) = self.0.try_send((ask, pruned)) {
+            let (_, pruned) = refused.into_inner();
+            pruned(Err(Refusal::Busy));
         }
+    }
+}
+
+/// The body of the thread that deletes: slice by slice, until nobody can ask any more.
+pub fn prune_all(asked: &Receiver<(PruneAsk, Pruned)>, chores: &Sender<Chore>) {
+    for (ask, pruned) in asked {
+        let mut deleted = 0;
+        let answer = loop {
+            match prune_slice(chores, PruneAsk { limit: SLICE, ..ask.clone() }) {
+                Ok(now) if now < u64::from(SLICE) => break Ok(deleted + now),
+                Ok(now) => deleted += now,
+                Err(refusal) => break Err(refusal),
+            }
+        };
+        pruned(answer);
     }
 }
 

@@ -33,6 +33,7 @@ fn task(status: Status) -> Task {
             created_at: CREATED,
         }),
         state: State {
+            leased_until: None,
             status,
             epoch: Epoch(1),
             retries: 0,
