@@ -26,6 +26,7 @@ pub fn overlay(path: &Path, layers: &mut Layers) {
         Ok(text) => text,
         Err(wrong) => return layers.wrong(Origin::File(place, 0), wrong),
     };
+    let before = layers.problems.len();
     let mut file = File { path: place, text: &text, layers };
     match DeTable::parse(&text) {
         Ok(table) => file.root(table.get_ref()),
@@ -35,6 +36,11 @@ pub fn overlay(path: &Path, layers: &mut Layers) {
             file.wrong(at, error.message().trim().replace('\n', ", "));
         }
     }
+    // A parsed table has lost the order of its lines; people read from top to bottom.
+    layers.problems[before..].sort_by_key(|problem| match &problem.origin {
+        Origin::File(_, line) => *line,
+        _ => 0,
+    });
 }
 
 fn read(path: &Path) -> Result<String, String> {

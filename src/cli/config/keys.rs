@@ -13,7 +13,7 @@ use super::redis::RedisUrl;
 use super::secret::Secret;
 use super::setting::{Bare, Setting};
 use super::size::{GIB, KIB, MIB, Size, SizeLimit};
-use super::table::{Key, read_within, settings};
+use super::table::{Key, ends, read_within, settings};
 use super::words::{Choice, Compatibility, LogFormat, LogLevel, Migrate};
 
 const MS: Duration = Duration::from_millis(1);

@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use super::keys::{KEYS, SECTIONS};
 use super::load::Loaded;
-use super::setting::Bare;
 use super::table::Key;
 
 /// Whether the origin of each value stands beside it.
@@ -70,10 +69,13 @@ fn describe(text: &mut String, key: &Key) {
     for line in key.about {
         let _ = writeln!(text, "#{line}");
     }
-    let bare = match (key.bare, key.bare.suffix()) {
-        (Bare::Refused, _) | (_, None) => String::new(),
-        (_, Some(suffix)) => format!(" (a bare number means {suffix})"),
-    };
-    let _ = writeln!(text, "# Value: {}{bare}. Variable: {}", key.form, key.variable());
+    let _ = write!(text, "# Value: {}", key.form);
+    if let Some((least, most)) = key.range.map(|range| range()) {
+        let _ = write!(text, ", from {least} to {most}");
+    }
+    if let Some(unit) = key.bare.suffix() {
+        let _ = write!(text, "; a bare number means {unit}");
+    }
+    let _ = writeln!(text, "\n# Variable: {}", key.variable());
     let _ = writeln!(text, "#{} = {}", key.short_name(), key.toml(key.default));
 }

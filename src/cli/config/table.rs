@@ -22,6 +22,8 @@ pub struct Key {
     pub shape: Shape,
     /// The unit of a bare number.
     pub bare: Bare,
+    /// The least and the greatest value, where there are such.
+    pub range: Option<fn() -> (String, String)>,
     /// Whether its value is kept out of every output.
     pub secret: bool,
     /// Reads a text and writes the value back as people may see it.
@@ -79,6 +81,11 @@ pub fn read_within<T: Setting + PartialOrd>(
     Err(format!("{} from {} to {}", must_be::<T>(), range.start().write(), range.end().write()))
 }
 
+/// The ends of a range as they would be written.
+pub fn ends<T: Setting>(range: std::ops::RangeInclusive<T>) -> (String, String) {
+    (range.start().write(), range.end().write())
+}
+
 /// Makes the structs, the list of keys and the way from texts to a `Config`.
 ///
 /// An entry is `field: Type = "default" bare Unit in least..=most;`, the last two if needed.
@@ -118,6 +125,7 @@ macro_rules! settings {
             form: <$Type as Setting>::FORM,
             shape: <$Type as Setting>::SHAPE,
             bare: settings!(@bare $($bare)?),
+            range: settings!(@range $Type $(, $range)?),
             secret: <$Type as Setting>::SECRET,
             show: |text| {
                 settings!(@read $Type, text, settings!(@bare $($bare)?) $(, $range)?)
@@ -146,6 +154,8 @@ macro_rules! settings {
     };
     (@bare) => { Bare::Refused };
     (@bare $bare:ident) => { Bare::$bare };
+    (@range $Type:ty) => { None };
+    (@range $Type:ty, $range:expr) => { Some(|| ends::<$Type>($range)) };
     (@read $Type:ty, $text:expr, $bare:expr) => { <$Type as Setting>::read($text, $bare) };
     (@read $Type:ty, $text:expr, $bare:expr, $range:expr) => {
         read_within::<$Type>($text, $bare, $range)

@@ -42,6 +42,11 @@ impl Url {
         url.check_hosts()?;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let is_account = matches!(key, "user" | "username" | "password");
+            // The same with a raw question mark, which would make the rest of it parameters.
+            if pair.contains('@') && !is_account {
+                return Err("has an @ in a parameter; in a password write ? as %3F".into());
+            }
             let (key, value) = (decode(key)?, decode(value)?);
             match key.as_str() {
                 "user" | "username" => url.user = value,
