@@ -1,5 +1,5 @@
-//! The way of reports from a core to the writer: in blocks, so that a channel operation and a wake-up
-//! serve many.
+//! The way of reports from a core to the writer: in blocks, so that one channel operation and one
+//! wake-up serve many.
 //!
 //! A block goes when it is full, when the core has nothing else to do, or when its first report has
 //! waited for a millisecond. While the channel is full the block stays here, and the core takes no

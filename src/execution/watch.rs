@@ -1,7 +1,7 @@
 //! The watch: looks at the board now and then and says who has run for how long.
 //!
-//! It decides and does nothing: a task that runs longer than a moment is to be shown as running; one
-//! that ignores its deadline is to be given up, so that its CPU comes free.
+//! It decides and does nothing: a task that runs longer than a moment is to be shown as running;
+//! one that ignores its deadline is to be given up, so that its CPU comes free.
 
 use std::time::Duration;
 

@@ -3,14 +3,13 @@
 //! Tickets enter through one intake per band. Each seat (a core, or a spare that stands in for a
 //! stuck one) has a lane per band that only it fills and that all may take from. The way is
 //! intake, one lane, taken; never from lane to lane and never back. The order of taking, in
-//! [`Seat`], rests on that.
+//! [`super::Seat`], rests on that.
 
 use std::sync::Arc;
 
 use crossbeam_deque::{Injector, Stealer, Worker};
 use crossbeam_utils::CachePadded;
 
-use super::seat::Seat;
 use super::sleep::Sleepers;
 use super::sync::{AtomicU8, AtomicU64, Ordering};
 use super::{Board, Ticket};
@@ -95,28 +94,24 @@ fn bit(band: Band) -> u8 {
 }
 
 impl<W> Entrance<W> {
-    /// Lanes for so many seats; the seats are handed to the threads that sit on them.
-    pub fn new(seats: usize, settings: LaneSettings) -> (Arc<Entrance<W>>, Vec<Seat<W>>) {
-        let (sleepers, parkers) = Sleepers::new(seats);
-        let own: Vec<BandMap<Worker<_>>> =
-            (0..seats).map(|_| BandMap::from_fn(|_| Worker::new_fifo())).collect();
-        let lanes = own.iter().map(|lanes| Lanes {
-            stealers: BandMap::from_fn(|band| lanes[band].stealer()),
+    /// The shared part for seats with these lanes.
+    pub(super) fn of(
+        own: &[BandMap<Worker<Arc<Ticket<W>>>>],
+        sleepers: Sleepers,
+        settings: LaneSettings,
+    ) -> Entrance<W> {
+        let lanes = own.iter().map(|own| Lanes {
+            stealers: BandMap::from_fn(|band| own[band].stealer()),
             holds: CachePadded::new(AtomicU8::new(0)),
         });
-        let entrance = Arc::new(Entrance {
+        Entrance {
             intakes: BandMap::from_fn(|_| Injector::new()),
             lanes: lanes.collect(),
             sleepers,
-            board: Board::new(seats),
+            board: Board::new(own.len()),
             settings,
             pushed: CachePadded::new(AtomicU64::new(0)),
-        });
-        let seats = own.into_iter().zip(parkers).enumerate();
-        let seats = seats
-            .map(|(index, (own, parker))| Seat::new(index, own, parker, Arc::clone(&entrance)));
-        let seats = seats.collect();
-        (entrance, seats)
+        }
     }
 
     /// Puts a ticket behind all others of its band. Nobody is woken yet.

@@ -12,6 +12,11 @@ mod sync;
 mod ticket;
 mod window;
 
+#[cfg(all(test, loom))]
+mod models;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 pub use board::{Board, Counts, Moment, RunEnd, RunNumber, Running};
 pub use due::DueHeap;
 pub use entrance::{Entrance, LaneSettings, Share};

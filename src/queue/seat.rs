@@ -30,8 +30,9 @@ use crossbeam_deque::{Steal, Worker};
 
 use super::Ticket;
 use super::board::{self, Moment, Row, RunEnd, RunNumber};
-use super::entrance::{Entrance, Holds, Share};
+use super::entrance::{Entrance, Holds, LaneSettings, Share};
 use super::scan::{Find, Place, Scan, ScanKind, Tactic};
+use super::sleep::Sleepers;
 use super::sync::Parker;
 use crate::clock::Mono;
 use crate::domain::{Band, BandMap};
@@ -87,8 +88,22 @@ pub enum Source {
     OtherLane,
 }
 
+impl<W> Entrance<W> {
+    /// Lanes for so many seats; the seats are handed to the threads that sit on them.
+    pub fn new(seats: usize, settings: LaneSettings) -> (Arc<Entrance<W>>, Vec<Seat<W>>) {
+        let (sleepers, parkers) = Sleepers::new(seats);
+        let lanes = |_| BandMap::from_fn(|_| Worker::new_fifo());
+        let own: Vec<_> = (0..seats).map(lanes).collect();
+        let entrance = Arc::new(Entrance::of(&own, sleepers, settings));
+        let places = own.into_iter().zip(parkers).enumerate();
+        let seats = places.map(|(n, (own, parker))| Seat::new(n, own, parker, entrance.clone()));
+        let seats = seats.collect();
+        (entrance, seats)
+    }
+}
+
 impl<W> Seat<W> {
-    pub(super) fn new(
+    fn new(
         index: usize,
         own: BandMap<Worker<Arc<Ticket<W>>>>,
         parker: Parker,
