@@ -356,6 +356,26 @@ fn a_reset_wants_a_yes() {
 }
 
 #[test]
+fn a_schema_is_looked_at_applied_and_taken_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let migrate = |args: &[&str]| {
+        let args = [&["migrate"], args, &["--data", directory.path().to_str().unwrap()]].concat();
+        let output = run(&args);
+        assert_eq!(code(&output), 0, "{args:?} {output:?}");
+        out(&output)
+    };
+    assert!(migrate(&["info"]).starts_with("pending 1 "));
+    let planned = migrate(&["apply", "--dry-run", "--show-sql"]);
+    assert!(planned.contains("would apply 1 ") && planned.contains("CREATE TABLE"), "{planned}");
+    assert!(migrate(&["info"]).starts_with("pending 1 "), "a dry run changes nothing");
+    assert!(migrate(&["apply"]).starts_with("applied 1 "));
+    assert!(migrate(&["info"]).starts_with("applied 1 "));
+    assert_eq!(migrate(&["apply"]), "the schema is up to date\n");
+    migrate(&["reset", "--yes"]);
+    assert!(migrate(&["info"]).starts_with("pending 1 "));
+}
+
+#[test]
 fn the_version_is_told_to_people_and_to_programs() {
     let version = env!("CARGO_PKG_VERSION");
     assert!(out(&run(&["version"])).starts_with(&format!("taskscheduler {version}")));
