@@ -122,7 +122,7 @@ impl Client {
             (true, _) => "start a server with taskscheduler serve, or name one with --server",
             (false, Effect::None) => "it may be overloaded; try again",
             (false, Effect::Possible) => {
-                "the request may have had its effect; a submit is safe to repeat with the same --key"
+                "it may have had its effect; a submit under the same --key is safe to repeat"
             }
         };
         Failure::new(Exit::Unreachable, format!("no answer from {base}: {error}; {advice}"))

@@ -47,7 +47,8 @@ pub fn as_json(loaded: &Loaded) -> serde_json::Value {
 /// as a comment, so that later defaults are not fixed by it.
 pub fn defaults() -> String {
     let mut text = String::from(
-        "# taskscheduler.toml: every setting with its default. Take the # away from what you change.\n",
+        "# taskscheduler.toml: every setting with its default.\n\
+         # Take the # away from what you change.\n",
     );
     for (section, about) in SECTIONS {
         let _ = writeln!(text);

@@ -40,7 +40,8 @@ pub fn run(args: &ConfigArgs, registry: Registry, around: &Surroundings) -> Resu
     select! {
         recv(signals.asked) -> signal => {
             let name = signal.unwrap_or("the end of the signal thread");
-            log::info!("{name}: no new work; running work has {:?}", loaded.config.engine.drain_timeout);
+            let patience = loaded.config.engine.drain_timeout;
+            log::info!("{name}: no new work; running work has {patience:?}");
         }
         recv(died) -> reason => {
             let reason = reason.unwrap_or_else(|_| "a thread of the engine ended".into());

@@ -1,7 +1,7 @@
 //! The signals that end a server.
 //!
-//! The first SIGTERM or SIGINT asks for a graceful end. A SIGINT after that is a person who does not
-//! want to wait: the process ends at once, which loses nothing that was acknowledged.
+//! The first SIGTERM or SIGINT asks for a graceful end. A SIGINT after that is a person who does
+//! not want to wait: the process ends at once, which loses nothing that was acknowledged.
 
 use std::thread;
 
