@@ -11,6 +11,7 @@
 mod accept;
 mod desk;
 mod exchange;
+pub mod gate;
 mod json;
 mod ops;
 mod problem;
@@ -20,6 +21,7 @@ mod reply;
 mod route;
 mod router;
 mod scribes;
+pub mod server;
 mod settings;
 mod tasks;
 mod view;

@@ -1,11 +1,12 @@
 //! `serve`: from a checked configuration to a running server and back to an exit code.
 
+mod settings;
 mod signals;
 mod start;
 
 use std::sync::Arc;
 
-use crossbeam_channel::{never, select};
+use crossbeam_channel::select;
 
 use crate::cli::args::ConfigArgs;
 use crate::cli::config::{Loaded, Surroundings, load};
@@ -36,7 +37,7 @@ pub fn run(args: &ConfigArgs, registry: Registry, around: &Surroundings) -> Resu
     let (url, store, promise) = (running.url(), running.store(), running.promise());
     log::info!("serving {url} from {store}; {promise}");
 
-    let died = running.died().unwrap_or_else(never);
+    let died = running.died();
     select! {
         recv(signals.asked) -> signal => {
             let name = signal.unwrap_or("the end of the signal thread");

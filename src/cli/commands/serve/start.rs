@@ -1,62 +1,150 @@
 //! The one place where the engine and the API are put together from a configuration.
 
-use std::fmt;
-use std::sync::Arc;
+use std::net::ToSocketAddrs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, bounded};
 
-use crate::cli::config::Config;
+use super::settings;
+use crate::api::gate::{self, Gate, GateConfig, GateHandle, GateLimits};
+use crate::api::server::{Backend, BackendConfig, Handler};
+use crate::api::{ApiSettings, Router, parse_pool};
+use crate::cli::config::{Config, Listen};
 use crate::clock::Clock;
+use crate::engine::{Drained, Engine, Fatal};
+use crate::execution::Registry;
+use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::{Durability, Store};
 
 /// A server that serves.
-///
-/// It has no value yet: the engine and the API are not put together.
-pub enum Running {}
+pub struct Running {
+    engine: Arc<Engine>,
+    gate: GateHandle,
+    died: Receiver<String>,
+    drain_timeout: Duration,
+}
+
+/// Why a server did not start or did not stop as it should.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ServeError(String);
 
 impl Running {
     /// Where clients reach it.
     pub fn url(&self) -> String {
-        match *self {}
+        match self.gate.local_addr() {
+            gate::Listen::Tcp(addr) => format!("http://{addr}"),
+            gate::Listen::Unix(path) => format!("unix:{}", path.display()),
+        }
     }
 
     /// The store, in one phrase, without secrets.
     pub fn store(&self) -> String {
-        match *self {}
+        self.engine.vitals().store.description.to_string()
     }
 
     /// What a 201 promises with this store, in one sentence.
-    pub fn promise(&self) -> String {
-        match *self {}
+    pub fn promise(&self) -> &'static str {
+        match self.engine.vitals().store.durability {
+            Durability::Disk => "a 201 means that the task is on stable storage",
+            Durability::Memory => "a 201 promises nothing: the store is in memory",
+        }
     }
 
     /// Gives the reason once if a thread that must not end has ended.
-    pub fn died(&self) -> Option<Receiver<String>> {
-        match *self {}
+    pub fn died(&self) -> Receiver<String> {
+        self.died.clone()
     }
 
-    /// Takes no new work, lets running work end within `engine.drain-timeout`, gives back the
-    /// rest and ends all threads.
+    /// Takes no new work, lets running work end within the drain timeout, gives back the rest and
+    /// ends all threads.
     pub fn drain(self) -> Result<(), ServeError> {
-        match self {}
+        let drained = self.engine.drain(self.drain_timeout);
+        // What was answered in the last moment still has to reach its client.
+        let closed = self.gate.stop(Duration::from_secs(2));
+        if let Err(error) = closed {
+            log::warn!("the gate did not close as it should: {error}");
+        }
+        match drained {
+            Drained::Clean => Ok(()),
+            Drained::Left(what) => Err(ServeError(what)),
+        }
     }
 }
 
-/// Why a server did not start or did not stop as it should.
-#[derive(Debug)]
-pub struct ServeError(pub String);
-
-impl fmt::Display for ServeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Starts the server.
+/// Starts the server: the port first, so that a busy one is an error before any task runs.
 pub fn start(
     config: &Config,
-    _r: crate::execution::Registry,
-    _clock: Arc<dyn Clock>,
+    registry: Registry,
+    clock: Arc<dyn Clock>,
 ) -> Result<Running, ServeError> {
+    let data = &config.node.data;
+    let failed = |what: &str, error: &dyn std::fmt::Display| {
+        ServeError(format!("failed to {what}: {error}"))
+    };
+    let options = Options { migrate: settings::migrate(config), clock: Arc::clone(&clock) };
+    let store = SqliteStore::open(data, options)
+        .map_err(|error| failed(&format!("open the store in {}", data.display()), &error))?;
+
+    let router: Arc<OnceLock<Router>> = Arc::default();
+    let gate = open_gate(config, Arc::clone(&router), &clock)?;
+    let limits = gate.limits().clone();
+
+    let (dying, died) = bounded(1);
+    let fatal: Fatal = Arc::new(move |reason| drop(dying.try_send(reason.to_owned())));
+    let executors = settings::executors(&registry);
+    let engine_settings = settings::engine(config, clock.now());
+    let store: Box<dyn Store> = Box::new(store);
+    let engine = Engine::boot(engine_settings, store, registry, Arc::clone(&clock), fatal)
+        .map_err(|error| ServeError(error.to_string()))?;
+    let engine = Arc::new(engine);
+    let pool = parse_pool(1).map_err(|error| failed("start the parsing thread", &error))?;
+    let defaults = ApiSettings::new(executors, Arc::new(pool), Arc::clone(&clock));
+    let api = settings::api(config, defaults, &limits);
+    let _ = router.set(Router::new(Arc::clone(&engine), api));
+    let gate = gate.start().map_err(|error| failed("start the gate", &error))?;
+    Ok(Running { engine, gate, died, drain_timeout: config.engine.drain_timeout })
+}
+
+fn open_gate(
+    config: &Config,
+    router: Arc<OnceLock<Router>>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Gate, ServeError> {
+    // The gate's thread starts last, so a request never meets an empty router.
+    let handler: Handler = Arc::new(move |request| {
+        if let Some(router) = router.get() {
+            router.handle(request);
+        }
+    });
+    let parent = socket_folder(&config.node.data);
+    let stop_budget = Duration::from_secs(1);
+    let backend = Backend::new(BackendConfig { parent, threads: 1, stop_budget }, handler);
+    let limits = GateLimits {
+        connections_max: config.api.max_connections,
+        body_bytes_max: config.api.batch_bytes_max.0,
+        ..GateLimits::default()
+    };
     let listen = &config.api.listen;
-    Err(ServeError(format!("cannot serve {listen}: the engine and the API are not connected yet")))
+    let address = match listen {
+        Listen::Unix(path) => gate::Listen::Unix(path.clone()),
+        Listen::Tcp { host, port } => {
+            let mut found = (host.as_str(), *port)
+                .to_socket_addrs()
+                .map_err(|error| ServeError(format!("failed to find {listen}: {error}")))?;
+            let first = found.next().ok_or(ServeError(format!("{listen} has no address")))?;
+            gate::Listen::Tcp(first)
+        }
+    };
+    Gate::open(GateConfig { listen: address, limits }, Arc::clone(clock), Box::new(backend))
+        .map_err(|error| ServeError(format!("failed to listen on {listen}: {error}")))
+}
+
+/// Where the socket between gate and tiny_http is: in the data directory, which is this user's
+/// alone; a socket's path is short, so a long one is replaced by the system's folder.
+fn socket_folder(data: &Path) -> PathBuf {
+    let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    if data.as_os_str().len() <= 70 { data } else { std::env::temp_dir() }
 }

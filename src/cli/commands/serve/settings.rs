@@ -1,0 +1,92 @@
+//! What the configuration means for the engine and the API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::gate::GateLimits;
+use crate::api::{self, ApiSettings, ExecutorOf};
+use crate::cli::config::{Compatibility, Config, Cores, Migrate};
+use crate::domain::TimeMs;
+use crate::engine::{EngineSettings, Retention};
+use crate::execution::{CoreWish, Registry};
+use crate::queue::{LaneSettings, Share, WindowSizes};
+use crate::store::sqlite;
+
+pub(super) fn migrate(config: &Config) -> sqlite::Migrate {
+    match config.database.migrate {
+        Migrate::Apply => sqlite::Migrate::Apply,
+        Migrate::Check => sqlite::Migrate::Check,
+    }
+}
+
+/// Which executor runs which type: here, the handlers of the registry.
+pub(super) fn executors(registry: &Registry) -> ExecutorOf {
+    let types: Vec<Arc<str>> = registry.types().to_vec();
+    Arc::new(move |name| types.iter().any(|known| **known == *name).then_some("builtin"))
+}
+
+pub(super) fn engine(config: &Config, now: TimeMs) -> EngineSettings {
+    let tasks_max = config.priority_queue.max_size;
+    let share = match config.priority.share {
+        0 => Share::Strict,
+        takes => Share::EveryTakes(takes),
+    };
+    EngineSettings {
+        node: node_name(),
+        cores: cores(config),
+        lanes: LaneSettings { steal_batch: config.engine.steal_batch, share },
+        window: WindowSizes {
+            tasks_max,
+            bytes_max: config.priority_queue.max_bytes.0 as usize,
+            due_max: tasks_max / 5,
+        },
+        types_max: config.task.types_max,
+        crashes_max: u8::try_from(config.engine.max_crashes).unwrap_or(u8::MAX),
+        retention: Retention {
+            completed_ms: ms(config.retention.completed),
+            failed_ms: ms(config.retention.failed),
+            cancelled_ms: ms(config.retention.cancelled),
+        },
+        path: Some(config.node.data.clone()),
+        seed: seed(now),
+        ..EngineSettings::default()
+    }
+}
+
+pub(super) fn api(config: &Config, defaults: ApiSettings, gate: &GateLimits) -> ApiSettings {
+    ApiSettings {
+        limits: config.limits(),
+        compatibility: match config.api.compatibility {
+            Compatibility::Standard => api::Compatibility::Own,
+            Compatibility::Java => api::Compatibility::Java,
+        },
+        batch_tasks_max: config.api.batch_tasks_max,
+        body_bytes_max: config.api.batch_bytes_max.0 as usize,
+        in_flight_max: gate.backends_max.max(defaults.in_flight_max),
+        request_id_seed: seed(defaults.clock.now()) as u32,
+        ..defaults
+    }
+}
+
+fn cores(config: &Config) -> CoreWish {
+    match config.cores() {
+        Cores::Auto => CoreWish::AllButOne,
+        Cores::Count(count) => CoreWish::Count(count),
+        Cores::These(cpus) => CoreWish::List(cpus),
+    }
+}
+
+/// What people call this node: its host.
+fn node_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Different in each process; nothing depends on its being unknown.
+fn seed(now: TimeMs) -> u64 {
+    let id = u64::from(std::process::id());
+    (now.0 as u64).rotate_left(20) ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
