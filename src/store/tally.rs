@@ -75,13 +75,11 @@ impl Tally {
 
     fn minute(&mut self, at: TimeMs) -> &mut Bucket {
         let minute = at.minute();
-        let place = match self.minutes.iter().position(|b| b.minute == minute) {
-            Some(place) => place,
-            None => {
-                self.minutes.push(Bucket::empty(minute));
-                self.minutes.len() - 1
-            }
-        };
+        let known = self.minutes.iter().position(|bucket| bucket.minute == minute);
+        let place = known.unwrap_or_else(|| {
+            self.minutes.push(Bucket::empty(minute));
+            self.minutes.len() - 1
+        });
         &mut self.minutes[place]
     }
 }

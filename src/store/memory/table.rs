@@ -70,7 +70,8 @@ impl Table {
 
     /// What no table could hold is refused before anything is written.
     fn check(&self, batch: &Batch) -> Result<(), StoreError> {
-        for change in batch.units.iter().flat_map(|unit| &unit.changes) {
+        let new = |unit: &&Unit| unit.key.is_none_or(|claim| !self.keys.contains_key(&claim.key));
+        for change in batch.units.iter().filter(new).flat_map(|unit| &unit.changes) {
             let insert = matches!(change.kind, ChangeKind::Insert(_));
             if insert && self.live.contains_key(&change.task.id) {
                 return Err(StoreError::Data(format!("task {} exists", change.task.id)));

@@ -53,10 +53,8 @@ fn read_summary(row: &Row<'_>, at: usize) -> rusqlite::Result<Summary> {
 }
 
 fn minute(conn: &Connection, minute: i64) -> Result<Bucket, StoreError> {
-    const ONE: &str = "SELECT minute, submitted, completed, failed, cancelled, retried, \
-         runs, run_sum_us, run_min_us, run_max_us, run_bars, \
-         waits, wait_sum_us, wait_min_us, wait_max_us, wait_bars FROM minutes WHERE minute = ?1";
-    let known = conn.prepare_cached(ONE)?.query_row([minute], read_minute).optional()?;
+    let one = format!("{MINUTE} WHERE minute = ?1");
+    let known = conn.prepare_cached(&one)?.query_row([minute], read_minute).optional()?;
     Ok(known.unwrap_or_else(|| Bucket::empty(minute)))
 }
 

@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod keys;
 pub mod migrate;
+mod reader;
 mod recover;
 mod row;
 mod statement;
@@ -169,7 +170,8 @@ impl Store for SqliteStore {
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
-        Err(StoreError::Unavailable("readers are not there yet".into()))
+        let reader = reader::SqliteReader::open(&self.dir, self.options.clock.clone())?;
+        Ok(Box::new(reader))
     }
 
     fn durability(&self) -> Durability {
