@@ -12,6 +12,7 @@ mod ledger;
 
 mod http {
     pub mod client;
+    pub mod library;
     pub mod machine;
     pub mod node;
     pub mod report;
@@ -28,6 +29,10 @@ use http::scenarios::{Effort, SCENARIOS};
 const USAGE: &str = "cargo bench --bench http -- [--list] [--seconds N] [SCENARIO...]";
 
 fn main() -> ExitCode {
+    http::library::serve_if_asked().unwrap_or_else(measure)
+}
+
+fn measure() -> ExitCode {
     let mut effort = Effort { seconds: 5 };
     let mut wanted: Vec<String> = Vec::new();
     let mut args = std::env::args().skip(1);

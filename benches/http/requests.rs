@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use taskscheduler::clock::{Clock, SystemClock};
 
+use super::library::now_us;
+
 /// The size that the goals are for, in bytes.
 const PAYLOAD: [u8; 100] = [b'x'; 100];
 
@@ -15,6 +17,16 @@ pub fn single(task_type: &'static str) -> impl FnMut(u64, &mut Vec<u8>) {
     move |number, output| {
         body.clear();
         item(&mut body, number, task_type, &payload, "");
+        post(output, "/api/v1/tasks", &body);
+    }
+}
+
+/// One task a request, with the time at which it is sent as its payload.
+pub fn stamped(task_type: &'static str) -> impl FnMut(u64, &mut Vec<u8>) {
+    let mut body = Vec::with_capacity(512);
+    move |number, output| {
+        body.clear();
+        item(&mut body, number, task_type, &now_us().to_string(), "");
         post(output, "/api/v1/tasks", &body);
     }
 }

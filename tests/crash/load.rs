@@ -79,11 +79,19 @@ struct Sent {
     entries: std::ops::Range<usize>,
 }
 
+/// The task types that the server runs, beside SLEEP.
+#[derive(Debug, Clone, Copy)]
+pub struct Types {
+    /// Complete at once.
+    pub plain: &'static [&'static str],
+    /// Fails as often as `times` in its payload says.
+    pub failing: &'static str,
+}
+
 pub struct Load {
     name: u64,
     random: Random,
-    /// The task types this server runs, beside the sleeping ones.
-    types: &'static [&'static str],
+    types: Types,
     entries: Vec<Entry>,
     unsettled: Vec<Sent>,
     requests: u64,
@@ -92,7 +100,7 @@ pub struct Load {
 }
 
 impl Load {
-    pub fn new(name: u64, random: Random, types: &'static [&'static str]) -> Load {
+    pub fn new(name: u64, random: Random, types: Types) -> Load {
         Load {
             name,
             random,
@@ -164,13 +172,12 @@ impl Load {
         let tasks: Vec<Value> = (0..batch.unwrap_or(1))
             .map(|n| {
                 let name = format!("load-{}-{}-{n}", self.name, self.requests);
-                let (task, retries) = self.task(&name);
-                let cancel = Cancel::NotAsked;
-                let fate = Fate::Unknown;
+                let (task, task_type, retries) = self.task(&name);
                 self.entries.push(Entry {
                     name,
-                    fate,
-                    cancel,
+                    task_type,
+                    fate: Fate::Unknown,
+                    cancel: Cancel::NotAsked,
                     retries,
                     seen_ended: None,
                     kills_before: kills,
@@ -189,19 +196,19 @@ impl Load {
         self.deliver(client, sent)
     }
 
-    fn task(&mut self, name: &str) -> (Value, Retries) {
+    fn task(&mut self, name: &str) -> (Value, &'static str, Retries) {
         let pick = self.random.below(20) as usize;
-        let mut task = json!({ "taskName": name, "taskType": self.types[pick % self.types.len()] });
-        task["payload"] = json!(format!("payload of {name}"));
+        let mut task_type = self.types.plain[pick % self.types.plain.len()];
+        let mut task = json!({ "taskName": name, "payload": format!("payload of {name}") });
         let mut retries = 0;
         match pick {
             0 => {
-                task["taskType"] = json!("SLEEP");
+                task_type = "SLEEP";
                 task["payload"] = json!({ "ms": self.random.below(150) });
             }
             1 | 2 => {
                 retries = 1 + self.random.below(2) as u32;
-                task["taskType"] = json!("FAIL");
+                task_type = self.types.failing;
                 task["payload"] = json!({ "times": retries });
                 task["retryDelayMs"] = json!(1 + self.random.below(50));
             }
@@ -214,7 +221,8 @@ impl Load {
             4 => task["priority"] = json!("CRITICAL"),
             _ => {}
         }
-        (task, Retries(retries))
+        task["taskType"] = json!(task_type);
+        (task, task_type, Retries(retries))
     }
 
     /// Sends it and enters how it ended. An unknown end is kept if its key lets it be sent again.

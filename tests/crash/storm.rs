@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::load::{Load, Signpost, life};
+use super::load::{Load, Signpost, Types, life};
 use crate::ledger::book::{Entry, Fate, Found, breaches};
 use crate::ledger::http::Client;
 use crate::ledger::random::Random;
@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub struct Storm<'a> {
     pub seed: u64,
     pub kills: u64,
-    pub types: &'static [&'static str],
+    pub types: Types,
     pub command: &'a dyn Fn() -> Command,
 }
 
@@ -32,6 +32,8 @@ pub struct Reckoning {
     /// Of these, before the server said that it was ready.
     pub kills_in_start: u64,
     pub entries: Vec<Entry>,
+    /// Every task that the server had in the end.
+    pub tasks: Vec<Found>,
     pub breaches: Vec<String>,
 }
 
@@ -63,7 +65,7 @@ impl Storm<'_> {
         found.extend(breaches(&entries, &tasks, self.kills));
         found.extend(miscounts(&server, &tasks));
         found.extend(self.restart_breaches(server, &tasks));
-        Reckoning { kills: self.kills, kills_in_start, entries, breaches: found }
+        Reckoning { kills: self.kills, kills_in_start, entries, tasks, breaches: found }
     }
 
     fn rage(&self, signpost: &Signpost, mut random: Random) -> u64 {

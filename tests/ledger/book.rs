@@ -35,6 +35,7 @@ pub struct Retries(pub u32);
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub name: String,
+    pub task_type: &'static str,
     pub fate: Fate,
     pub cancel: Cancel,
     pub retries: Retries,
@@ -152,6 +153,7 @@ mod tests {
     fn entry(name: &str, fate: Fate) -> Entry {
         Entry {
             name: name.to_owned(),
+            task_type: "NOOP",
             fate,
             cancel: Cancel::NotAsked,
             retries: Retries(0),

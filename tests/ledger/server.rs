@@ -76,15 +76,19 @@ impl Starting {
     }
 
     /// Waits for the line with the address.
-    pub fn ready(mut self) -> Server {
+    pub fn ready(self) -> Server {
+        let lines = Arc::clone(&self.lines);
+        self.ready_or_dead().unwrap_or_else(|| {
+            panic!("the server ended in its start:\n{}", joined(&lines));
+        })
+    }
+
+    /// The same for a server that may die of what it starts with: then there is none.
+    pub fn ready_or_dead(self) -> Option<Server> {
         match self.said.recv_timeout(START_WAIT) {
-            Ok(address) => Server { starting: self, address },
-            Err(why) => {
-                // It may have ended already; all that counts is that it does not stay.
-                let _ = self.child.kill();
-                let status = self.child.wait();
-                panic!("the server did not start ({why}, {status:?}):\n{}", self.output());
-            }
+            Ok(address) => Some(Server { starting: self, address }),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("no address was said:\n{}", self.output()),
         }
     }
 
@@ -101,7 +105,7 @@ impl Starting {
 
     /// Its last lines, for the message of a failure.
     pub fn output(&self) -> String {
-        self.lines.lock().expect("no reader panicked").join("\n")
+        joined(&self.lines)
     }
 }
 
@@ -172,6 +176,10 @@ fn read_lines(
         keep(lines, line);
     }
     drop(live);
+}
+
+fn joined(lines: &Mutex<Vec<String>>) -> String {
+    lines.lock().expect("no reader panicked").join("\n")
 }
 
 fn keep(lines: &Mutex<Vec<String>>, line: String) {
