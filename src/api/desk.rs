@@ -1,5 +1,5 @@
 //! What all requests share: the engine, the settings, the way to the replier, and the count of
-//! requests under way.
+//! requests under way; and what each of them is until it is answered.
 
 use std::fmt;
 use std::ops::Deref;
@@ -8,9 +8,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_channel::Sender;
 
-use super::replier::Job;
+use super::ask::Ask;
+use super::problem::{Occasion, Problem};
+use super::reply::Reply;
 use super::settings::ApiSettings;
+use super::view::{View, time_style};
 use crate::engine::Engine;
+use crate::persistence::{Answer, Refusal};
 
 /// What all requests share.
 pub(crate) struct Desk {
@@ -78,5 +82,92 @@ impl Drop for Seat {
 impl fmt::Debug for Desk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Desk")
+    }
+}
+
+/// A request that is not answered yet.
+pub(crate) struct Open {
+    /// Where it came in, and its place among those under way.
+    pub desk: Seat,
+    /// The request.
+    pub request: tiny_http::Request,
+    /// Its id.
+    pub request_id: Box<str>,
+}
+
+/// Something to answer.
+pub(crate) enum Job {
+    /// The answer is ready.
+    Ready(Box<Open>, Reply),
+    /// The engine has answered; the answer is to be rendered.
+    Settled(Box<Open>, Result<Answer, Refusal>, Ask),
+}
+
+impl Open {
+    /// A request that has just come in; its id is not known yet.
+    pub(crate) fn new(desk: &Arc<Desk>, request: tiny_http::Request) -> Open {
+        Open { desk: Seat::take(desk), request, request_id: Box::default() }
+    }
+
+    /// The path without its query.
+    pub(crate) fn path(&self) -> &str {
+        split(self.request.url()).0
+    }
+
+    /// The query.
+    pub(crate) fn query(&self) -> &str {
+        split(self.request.url()).1
+    }
+
+    /// The first head of this name, where it is text.
+    pub(crate) fn head(&self, name: &'static str) -> Option<&str> {
+        head(&self.request, name)
+    }
+
+    /// How many heads of this name there are.
+    pub(crate) fn count_heads(&self, name: &'static str) -> usize {
+        self.request.headers().iter().filter(|head| head.field.equiv(name)).count()
+    }
+
+    /// How tasks are shown here.
+    pub(crate) fn view(&self, payloads: bool) -> View<'_> {
+        View { settings: &self.desk.settings, node: &self.desk.node, payloads }
+    }
+
+    /// The answer that tells this problem.
+    pub(crate) fn problem(&self, problem: &Problem) -> Reply {
+        problem.reply(&Occasion {
+            path: self.path(),
+            request_id: &self.request_id,
+            now: self.desk.settings.clock.now(),
+            style: time_style(self.desk.settings.compatibility),
+        })
+    }
+}
+
+fn head<'r>(request: &'r tiny_http::Request, name: &'static str) -> Option<&'r str> {
+    let found = request.headers().iter().find(|head| head.field.equiv(name));
+    found.map(|head| head.value.as_str())
+}
+
+/// Path and query of a target, which may be absolute.
+fn split(target: &str) -> (&str, &str) {
+    let mut target = target;
+    if let Some(rest) = target.strip_prefix("http://").or(target.strip_prefix("https://")) {
+        target = rest.find('/').map_or("/", |at| &rest[at..]);
+    }
+    target.split_once('?').unwrap_or((target, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_split_into_path_and_query() {
+        assert_eq!(split("/a/b?c=d?e"), ("/a/b", "c=d?e"));
+        assert_eq!(split("http://host:1/a?b"), ("/a", "b"));
+        assert_eq!(split("https://host"), ("/", ""));
+        assert_eq!(split("*"), ("*", ""));
     }
 }

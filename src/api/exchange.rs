@@ -7,12 +7,11 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use super::desk::{Desk, Seat};
-use super::problem::{self, Occasion, Problem};
-use super::render::Ask;
-use super::replier::{Job, Pen};
+use super::ask::Ask;
+use super::desk::{Desk, Job, Open};
+use super::pen::Pen;
+use super::problem::{self, Problem};
 use super::reply::Reply;
-use super::view::{View, time_style};
 use crate::persistence::{Answer, Receipt, Refusal};
 use crate::store::Reader;
 
@@ -20,16 +19,6 @@ use crate::store::Reader;
 pub(crate) struct Exchange {
     open: Option<Box<Open>>,
     if_dropped: IfDropped,
-}
-
-/// A request that is not answered yet.
-pub(crate) struct Open {
-    /// Where it came in, and its place among those under way.
-    pub desk: Seat,
-    /// The request.
-    pub request: tiny_http::Request,
-    /// Its id.
-    pub request_id: Box<str>,
 }
 
 /// What dropping an exchange means.
@@ -43,9 +32,10 @@ enum IfDropped {
 impl Exchange {
     /// Takes a request in.
     pub(crate) fn begin(desk: &Arc<Desk>, request: tiny_http::Request) -> Exchange {
-        let sent = head(&request, "X-Request-Id").filter(|id| is_request_id(id)).map(Box::from);
-        let request_id = sent.unwrap_or_else(|| desk.next_request_id());
-        Exchange::resume(Box::new(Open { desk: Seat::take(desk), request, request_id }))
+        let mut open = Box::new(Open::new(desk, request));
+        let sent = open.head("X-Request-Id").filter(|id| is_request_id(id)).map(Box::from);
+        open.request_id = sent.unwrap_or_else(|| desk.next_request_id());
+        Exchange::resume(open)
     }
 
     /// Goes on with a request that the replier could not answer itself.
@@ -153,57 +143,6 @@ impl Drop for Exchange {
     }
 }
 
-impl Open {
-    /// The path without its query.
-    pub(crate) fn path(&self) -> &str {
-        split(self.request.url()).0
-    }
-
-    /// The query.
-    pub(crate) fn query(&self) -> &str {
-        split(self.request.url()).1
-    }
-
-    /// The first head of this name, where it is text.
-    pub(crate) fn head(&self, name: &'static str) -> Option<&str> {
-        head(&self.request, name)
-    }
-
-    /// How many heads of this name there are.
-    pub(crate) fn count_heads(&self, name: &'static str) -> usize {
-        self.request.headers().iter().filter(|head| head.field.equiv(name)).count()
-    }
-
-    /// How tasks are shown here.
-    pub(crate) fn view(&self, payloads: bool) -> View<'_> {
-        View { settings: &self.desk.settings, node: &self.desk.node, payloads }
-    }
-
-    /// The answer that tells this problem.
-    pub(crate) fn problem(&self, problem: &Problem) -> Reply {
-        problem.reply(&Occasion {
-            path: self.path(),
-            request_id: &self.request_id,
-            now: self.desk.settings.clock.now(),
-            style: time_style(self.desk.settings.compatibility),
-        })
-    }
-}
-
-fn head<'r>(request: &'r tiny_http::Request, name: &'static str) -> Option<&'r str> {
-    let found = request.headers().iter().find(|head| head.field.equiv(name));
-    found.map(|head| head.value.as_str())
-}
-
-/// Path and query of a target, which may be absolute.
-fn split(target: &str) -> (&str, &str) {
-    let mut target = target;
-    if let Some(rest) = target.strip_prefix("http://").or(target.strip_prefix("https://")) {
-        target = rest.find('/').map_or("/", |at| &rest[at..]);
-    }
-    target.split_once('?').unwrap_or((target, ""))
-}
-
 /// Whether a client's request id may stand in heads and logs.
 fn is_request_id(id: &str) -> bool {
     (1..=128).contains(&id.len())
@@ -213,14 +152,6 @@ fn is_request_id(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_target_is_split_into_path_and_query() {
-        assert_eq!(split("/a/b?c=d?e"), ("/a/b", "c=d?e"));
-        assert_eq!(split("http://host:1/a?b"), ("/a", "b"));
-        assert_eq!(split("https://host"), ("/", ""));
-        assert_eq!(split("*"), ("*", ""));
-    }
 
     #[test]
     fn a_request_id_is_short_and_plain() {

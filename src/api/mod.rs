@@ -9,11 +9,13 @@
 //! the rules about tasks, which are the domain's, and waiting for the engine or the disk.
 
 mod accept;
+mod ask;
 mod desk;
 mod exchange;
 pub mod gate;
 mod json;
 mod ops;
+mod pen;
 mod problem;
 mod render;
 mod replier;
@@ -24,6 +26,7 @@ mod scribes;
 pub mod server;
 mod settings;
 mod tasks;
+mod time;
 mod view;
 mod wire;
 

@@ -8,8 +8,7 @@ use std::borrow::Cow;
 
 use super::json::Json;
 use super::reply::{Media, Reply, reason};
-use super::wire::time::TimeStyle;
-use super::wire::write_time;
+use super::time::{TimeStyle, write_time};
 use crate::domain::TimeMs;
 use crate::persistence::Refusal;
 use crate::store::StoreError;

@@ -1,6 +1,9 @@
 //! What the engine answered, as an answer to the client.
 
-use super::exchange::Open;
+use std::collections::HashMap;
+
+use super::ask::Ask;
+use super::desk::Open;
 use super::json::Json;
 use super::problem::{self, Problem};
 use super::reply::{Reply, push_etag};
@@ -10,23 +13,6 @@ use crate::domain::{Task, TaskId};
 use crate::persistence::{Answer, Met, Refusal, Seen};
 use crate::store::StoreError;
 
-/// What the client asked for, as far as its answer depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// One task stored.
-    Submit { payloads: bool },
-    /// Several tasks stored.
-    Batch { payloads: bool },
-    /// One task shown.
-    Show(TaskId),
-    /// One task cancelled.
-    Cancel(TaskId),
-    /// One task tried again.
-    Retry(TaskId),
-    /// One task moved to a status.
-    Put,
-}
-
 /// What is to be done with a settled request.
 pub(crate) enum Next {
     /// Send this.
@@ -34,10 +20,10 @@ pub(crate) enum Next {
     /// Nothing live has this id: look in the store.
     Find(TaskId),
     /// Show these tasks as they are now.
-    Replay {
-        /// The tasks, in the order of the first answer.
+    FindAll {
+        /// The tasks, in the order of the answer.
         ids: Vec<TaskId>,
-        /// Whether any of them was new then.
+        /// Whether any of them is new, or was when the key was first used.
         created: bool,
         /// What they were found by.
         met: Met,
@@ -57,7 +43,7 @@ pub(crate) fn settled(
             stored(open, &tasks, created, ask, spare)
         }
         (Ok(Answer::Known { ids, created, met }), Ask::Submit { .. } | Ask::Batch { .. }) => {
-            return Next::Replay { ids, created, met };
+            return Next::FindAll { ids, created, met };
         }
         (Ok(Answer::NotLive), Ask::Show(id)) => return Next::Find(id),
         (Ok(Answer::Seen(seen)), Ask::Show(_)) => shown(open, &seen, spare),
@@ -88,20 +74,19 @@ pub(crate) fn found(
     }
 }
 
-/// Renders what a submit led to when its idempotency key was first used. A task that has been
-/// deleted since is shown by its id alone.
-pub(crate) fn replayed(
+/// Renders the tasks that a submit met, or that its idempotency key led to when it was first used.
+/// A task that has been deleted since is shown by its id alone.
+pub(crate) fn known(
     open: &Open,
     ids: &[TaskId],
-    tasks: Result<Vec<Task>, StoreError>,
-    created: bool,
-    met: Met,
+    found: Result<Vec<Task>, StoreError>,
+    (created, met): (bool, Met),
     ask: Ask,
 ) -> Result<Reply, Problem> {
-    let tasks = tasks.map_err(|error| Problem::unread(&error))?;
-    let mut rest = tasks.iter().peekable();
-    let found = |id| (id, rest.next_if(|task| task.id == id));
-    let tasks: Vec<_> = ids.iter().copied().map(found).collect();
+    let found = found.map_err(|error| Problem::unread(&error))?;
+    let found: HashMap<TaskId, &Task> = found.iter().map(|task| (task.id, task)).collect();
+    // An id may stand here twice: two items of a batch with one unique key are one task.
+    let tasks: Vec<_> = ids.iter().map(|id| (*id, found.get(id).copied())).collect();
     let reply = stored(open, &tasks, created, ask, Vec::new());
     Ok(Reply { replayed: met == Met::IdempotencyKey, ..reply })
 }

@@ -6,37 +6,23 @@
 //! Promise: an answer that a slow client could hold up is written on a thread of its own, so the
 //! answers behind it do not wait. Absent on purpose: decisions; what an answer means is decided.
 
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
-use tiny_http::Method;
 
-use super::exchange::{Exchange, Open};
-use super::render::{self, Ask, Next};
-use super::reply::{HeadFacts, Reply};
+use super::desk::{Job, Open};
+use super::exchange::Exchange;
+use super::pen::{Pen, SPARE_BYTES_MAX};
+use super::render::{self, Next};
+use super::reply::Reply;
 use super::scribes::Scribes;
-use super::wire::time;
-use crate::domain::TimeMs;
-use crate::persistence::{Answer, Refusal};
+use crate::persistence::Answer;
 
 /// The gate takes answers up to here whole; longer ones go at the client's pace.
 const SHORT_BYTES_MAX: usize = 256 << 10;
 
 /// Batches up to here are rendered at once; longer ones would hold up the answers behind them.
 const SHORT_TASKS_MAX: usize = 64;
-
-/// Buffers beyond this are given back rather than kept for the next answer.
-const SPARE_BYTES_MAX: usize = 64 << 10;
-
-/// Something to answer.
-pub(crate) enum Job {
-    /// The answer is ready.
-    Ready(Box<Open>, Reply),
-    /// The engine has answered; the answer is to be rendered.
-    Settled(Box<Open>, Result<Answer, Refusal>, Ask),
-}
 
 /// What a step of the replier did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,10 +81,9 @@ impl Replier {
                     Next::Reply(reply) => self.send(open, reply),
                     Next::Find(id) => Exchange::resume(open)
                         .read(move |open, reader| render::found(open, reader.find(id), ask)),
-                    Next::Replay { ids, created, met } => {
+                    Next::FindAll { ids, created, met } => {
                         Exchange::resume(open).read(move |open, reader| {
-                            let tasks = reader.find_all(&ids);
-                            render::replayed(open, &ids, tasks, created, met, ask)
+                            render::known(open, &ids, reader.find_all(&ids), (created, met), ask)
                         });
                     }
                 }
@@ -115,48 +100,5 @@ impl Replier {
         if reply.body.capacity() <= SPARE_BYTES_MAX {
             self.spare = reply.body;
         }
-    }
-}
-
-/// Writes answers, with buffers it goes on using.
-#[derive(Default)]
-pub(crate) struct Pen {
-    wire: Vec<u8>,
-    date: Option<(i64, Arc<str>)>,
-}
-
-impl Pen {
-    /// Answers.
-    pub(crate) fn write(&mut self, open: Open, reply: &Reply) {
-        let date = self.date(open.desk.settings.clock.now());
-        let head_only = *open.request.method() == Method::Head;
-        self.wire.clear();
-        let facts = HeadFacts { request_id: &open.request_id, date: &date, head_only };
-        reply.write(&mut self.wire, &facts);
-        open.send(&self.wire);
-        if self.wire.capacity() > SPARE_BYTES_MAX {
-            self.wire = Vec::new();
-        }
-    }
-
-    /// The `Date` head's value; made once a second.
-    fn date(&mut self, now: TimeMs) -> Arc<str> {
-        let second = now.0.div_euclid(1000);
-        match &self.date {
-            Some((made, date)) if *made == second => date.clone(),
-            _ => {
-                let date: Arc<str> = time::http_date(now).into();
-                self.date = Some((second, date.clone()));
-                date
-            }
-        }
-    }
-}
-
-impl Open {
-    /// Sends the bytes. A client that has gone away misses its answer, which is its own doing.
-    fn send(self, wire: &[u8]) {
-        let mut writer = self.request.into_writer();
-        let _ = writer.write_all(wire).and_then(|()| writer.flush());
     }
 }

@@ -8,8 +8,8 @@ use crate::api::exchange::Exchange;
 use crate::api::json::Json;
 use crate::api::reply::Reply;
 use crate::api::route::Detail;
+use crate::api::time::write_time;
 use crate::api::view::time_style;
-use crate::api::wire::write_time;
 use crate::engine::{Phase, Vitals};
 use crate::store::Durability;
 

@@ -7,10 +7,9 @@ use crate::api::exchange::Exchange;
 use crate::api::json::Json;
 use crate::api::problem::Problem;
 use crate::api::reply::Reply;
+use crate::api::time::{TimeStyle, write_time};
 use crate::api::view::time_style;
 use crate::api::wire::params::Params;
-use crate::api::wire::time::TimeStyle;
-use crate::api::wire::write_time;
 use crate::domain::{Summary, TimeMs};
 use crate::store::{Bucket, Reader, StoreError};
 

@@ -1,8 +1,8 @@
 //! Requests about one task.
 
+use crate::api::ask::Ask;
 use crate::api::exchange::Exchange;
 use crate::api::problem::{Fault, Problem};
-use crate::api::render::Ask;
 use crate::api::wire::params::Params;
 use crate::domain::{StatusKind, TaskId};
 use crate::persistence::Command;

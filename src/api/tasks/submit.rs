@@ -5,9 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use sha2::{Digest, Sha256};
 
 use crate::api::accept;
-use crate::api::exchange::{Exchange, Open};
+use crate::api::ask::Ask;
+use crate::api::desk::Open;
+use crate::api::exchange::Exchange;
 use crate::api::problem::{self, Fault, Problem};
-use crate::api::render::Ask;
 use crate::api::reply::Reply;
 use crate::api::wire::params::Params;
 use crate::api::wire::submit::{self, Framing, Rules};

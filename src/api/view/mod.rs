@@ -4,7 +4,7 @@ pub(crate) mod page;
 pub(crate) mod task;
 
 use super::settings::{ApiSettings, Compatibility};
-use super::wire::time::TimeStyle;
+use super::time::TimeStyle;
 
 /// Everything that decides how a task is written, beside the task.
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use super::View;
 use crate::api::json::Json;
-use crate::api::wire::write_time;
+use crate::api::time::write_time;
 use crate::domain::{Form, Payload, Status, StatusKind, Task, TimeMs};
 
 /// Writes `task` as an object and leaves it open for what an answer adds.

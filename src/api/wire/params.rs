@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::time;
 use crate::api::problem::{self, Fault, Problem};
+use crate::api::time;
 use crate::domain::{Band, StatusKind, TimeMs};
 use crate::store::{SortField, Sorting};
 

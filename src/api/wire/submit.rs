@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use super::{near, time};
+use super::near;
 use crate::api::json::{Kind, Scan, SyntaxError};
 use crate::api::problem::{self, Fault, Problem};
 use crate::api::settings::Compatibility;
+use crate::api::time;
 use crate::domain::{Draft, Limits, Payload, Submission};
 
 /// The fields a task may be submitted with; a field's place is its bit among those seen.

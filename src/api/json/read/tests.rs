@@ -1,3 +1,5 @@
+//! What is read as JSON and what is refused, beside what `serde_json` says of the same texts.
+
 use proptest::prelude::*;
 
 use super::*;

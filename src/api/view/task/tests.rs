@@ -1,3 +1,5 @@
+//! How a task looks on the wire in both modes of compatibility.
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -33,7 +35,6 @@ fn task(status: Status) -> Task {
             created_at: CREATED,
         }),
         state: State {
-            leased_until: None,
             status,
             epoch: Epoch(1),
             retries: 0,
@@ -44,6 +45,7 @@ fn task(status: Status) -> Task {
             last_error: None,
             result: None,
             completed_at: None,
+            leased_until: None,
             cancel_requested: false,
             suspicion: Suspicion::None,
         },

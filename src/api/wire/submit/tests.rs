@@ -1,3 +1,5 @@
+//! What can be submitted, and the documented answer to everything that cannot.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,5 +1,6 @@
 //! Times on the wire: RFC 3339 with or without a zone in, UTC out.
 
+use super::json::Json;
 use crate::domain::TimeMs;
 
 const DAY_MS: i64 = 86_400_000;
@@ -49,8 +50,13 @@ pub(crate) fn parse(text: &str) -> Option<TimeMs> {
     (first..=TimeMs::MAX.0).contains(&moment).then_some(TimeMs(moment))
 }
 
+/// Writes a time as a JSON string.
+pub(crate) fn write_time(json: &mut Json, time: TimeMs, style: TimeStyle) {
+    json.plain(|buffer| push(buffer, time, style));
+}
+
 /// Appends `time` in this style.
-pub(crate) fn push(buffer: &mut Vec<u8>, time: TimeMs, style: TimeStyle) {
+fn push(buffer: &mut Vec<u8>, time: TimeMs, style: TimeStyle) {
     let (days, ms) = (time.0.div_euclid(DAY_MS), time.0.rem_euclid(DAY_MS));
     let (year, month, day) = civil_from_days(days);
     let pair = |n: i64| [b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8];
@@ -222,7 +228,8 @@ mod tests {
             let theirs = jiff::Timestamp::from_millisecond(ms).unwrap();
             prop_assert_eq!(format!("{theirs:.3}"), text.clone());
             prop_assert_eq!(parse(&text), Some(TimeMs(ms)));
-            prop_assert_eq!(http_date(TimeMs(ms)), theirs.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+            let head = theirs.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            prop_assert_eq!(http_date(TimeMs(ms)), head);
         }
 
         #[test]
