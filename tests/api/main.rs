@@ -1,0 +1,108 @@
+//! The API over a real port: every call of the contract, in both modes of compatibility, and every
+//! kind of bad input with its documented answer.
+
+#[expect(dead_code, reason = "shared by several test programs, each of which uses a part")]
+#[path = "../ledger/mod.rs"]
+mod ledger;
+
+mod bad_input;
+mod java;
+mod life;
+mod pages;
+mod submits;
+
+use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use ledger::http::{Answer, Client};
+use ledger::server::{Deadline, Server, Starting, stock};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server on a fresh data directory, and a client of it.
+struct Api {
+    client: Client,
+    _server: Server,
+    _folder: TempDir,
+}
+
+impl Api {
+    /// A server with these settings, as the environment sets them.
+    fn start(settings: &[(&str, &str)]) -> Api {
+        let folder = tempfile::tempdir().expect("a directory");
+        let mut command = stock(folder.path());
+        // The directory of the test must not configure the server.
+        command.current_dir(folder.path());
+        command.envs(settings.iter().copied());
+        let server = Starting::new(command).ready();
+        Api { client: Client::new(server.address), _server: server, _folder: folder }
+    }
+
+    /// The server that most tests share; they take turns with it.
+    fn shared() -> MutexGuard<'static, Api> {
+        static SHARED: LazyLock<Mutex<Api>> = LazyLock::new(|| Mutex::new(Api::start(&[])));
+        SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The shared server in Java mode.
+    fn shared_java() -> MutexGuard<'static, Api> {
+        static SHARED: LazyLock<Mutex<Api>> = LazyLock::new(|| {
+            Mutex::new(Api::start(&[("TASK_SCHEDULER_API_COMPATIBILITY", "java")]))
+        });
+        SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn get(&mut self, path: &str) -> Answer {
+        self.client.get(path).expect("an answer")
+    }
+
+    fn post(&mut self, path: &str, body: &str) -> Answer {
+        self.client.post(path, body).expect("an answer")
+    }
+
+    fn send(&mut self, method: &str, path: &str, heads: &[(&str, &str)], body: &str) -> Answer {
+        self.client.send(method, path, heads, body).expect("an answer")
+    }
+
+    /// Submits a task and gives its id.
+    fn submit(&mut self, body: &str) -> u64 {
+        let answer = self.post("/api/v1/tasks", body);
+        assert_eq!(answer.code, 201, "{}", answer.body);
+        answer.json()["id"].as_u64().expect("an id")
+    }
+
+    /// Asks for a task until it has this status.
+    fn wait_for(&mut self, id: u64, status: &str) -> Value {
+        self.wait_until(&format!("/api/v1/tasks/{id}"), |task| task["status"] == status)
+    }
+
+    /// Asks until the answer is as it should be.
+    fn wait_until(&mut self, path: &str, good: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Deadline::after(PATIENCE);
+        loop {
+            let answer = self.get(path).json();
+            if good(&answer) {
+                return answer;
+            }
+            assert!(!deadline.is_over(), "{path} stays {answer}");
+        }
+    }
+}
+
+/// Checks that an answer is a problem with this status and code, in all its fields.
+#[track_caller]
+fn assert_problem(answer: &Answer, status: u16, code: &str) -> Value {
+    let told = answer.json();
+    assert_eq!((answer.code, &told["code"]), (status, &code.into()), "{told}");
+    assert_eq!(answer.header("Content-Type"), Some("application/problem+json"));
+    assert_eq!(told["status"], status);
+    for field in ["type", "title", "detail", "instance", "error", "timestamp", "path"] {
+        assert!(told[field].as_str().is_some_and(|text| !text.is_empty()), "{field} in {told}");
+    }
+    assert_eq!(answer.header("X-Request-Id"), told["requestId"].as_str());
+    told
+}
