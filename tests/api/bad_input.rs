@@ -103,7 +103,7 @@ fn all_bad_fields_are_named_at_once() {
     let errors = told["errors"].as_array().unwrap();
     let mut fields: Vec<_> = errors.iter().map(|e| e["field"].as_str().unwrap()).collect();
     fields.sort_unstable();
-    assert_eq!(fields, ["maxRetryAttempts", "priority", "prioritty", "taskName", "taskType"]);
+    assert_eq!(fields, ["maxRetryAttempts", "prioritty", "priority", "taskName", "taskType"]);
     assert!(told.to_string().contains("did you mean priority?"));
 }
 

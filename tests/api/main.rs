@@ -6,6 +6,7 @@
 mod ledger;
 
 mod bad_input;
+mod crowd;
 mod java;
 mod life;
 mod pages;
@@ -26,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A server on a fresh data directory, and a client of it.
 struct Api {
     client: Client,
-    _server: Server,
+    server: Server,
     _folder: TempDir,
 }
 
@@ -39,7 +40,7 @@ impl Api {
         command.current_dir(folder.path());
         command.envs(settings.iter().copied());
         let server = Starting::new(command).ready();
-        Api { client: Client::new(server.address), _server: server, _folder: folder }
+        Api { client: Client::new(server.address), server, _folder: folder }
     }
 
     /// The server that most tests share; they take turns with it.
