@@ -113,7 +113,7 @@ fn two_poisoned_tasks_side_by_side_both_end_and_the_others_complete() {
         }
     }
     for id in poisons {
-        let task = poll_task(&server, id, &patience, |task| task["completed"] == true);
+        let task = poll_task(&server, id, &patience, |task| task["completedAt"].is_string());
         assert_eq!(task["status"], "FAILED", "{task}");
         let error = task["lastErrorMessage"].as_str().unwrap_or_default();
         assert!(error.contains("poison"), "{task}");

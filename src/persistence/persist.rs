@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, Sender, never, select};
 
 use super::bell::Bell;
 use crate::domain::{ChangeKind, TimeMs};
@@ -91,7 +91,11 @@ impl Persist {
         select! {
             recv(self.jobs) -> job => match job {
                 Ok(job) => self.commit(job),
-                Err(_) => PersistStep::Over,
+                Err(_) => {
+                    // The writer has ended; what it held is still to be given back.
+                    self.jobs = never();
+                    PersistStep::Idle
+                }
             },
             recv(self.chores) -> chore => match chore {
                 Ok(chore) => self.chore(chore),

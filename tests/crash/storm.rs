@@ -76,8 +76,8 @@ impl Storm<'_> {
             if kill > 0 && random.one_in(5) {
                 // While it recovers; a process that is not ready has no clients.
                 starting.lives_for(Duration::from_millis(random.below(40)));
-                signpost.count_kill();
                 starting.kill();
+                signpost.count_kill();
                 in_start += 1;
                 continue;
             }
@@ -85,8 +85,9 @@ impl Storm<'_> {
             signpost.show(server.address);
             let lived = server.lives_for(life);
             assert!(lived, "seed {}: it died by itself:\n{}", self.seed, server.output());
-            signpost.count_kill();
+            // Counted afterwards: what is accepted in the last moment is still to meet this kill.
             server.kill();
+            signpost.count_kill();
         }
         in_start
     }

@@ -117,7 +117,8 @@ impl Writer {
         let Some(live) = self.live.get(id) else { return };
         let mut state = live.task.state.clone();
         let Ok(status) = state.status.on(Event::Poison) else { return };
-        let text = format!("the server crashed {} times while it ran alone", self.crashes_max);
+        let crashes = self.crashes_max;
+        let text = format!("poison: the server crashed {crashes} times while it ran alone");
         let failure = Failure::new(FailureKind::Poison, &text);
         state.status = status;
         state.last_error = Some((failure.kind, failure.message.into_boxed_str()));
