@@ -62,13 +62,12 @@ impl Backend {
 
 impl BackendSource for Backend {
     fn fresh(&mut self) -> io::Result<PathBuf> {
-        if let Some(old) = self.current.take() {
-            old.retire();
-        }
         self.made += 1;
         let running = Running::start(&self.config, self.made, &self.handler)?;
         let path = running.place.socket();
-        self.current = Some(running);
+        if let Some(old) = self.current.replace(running) {
+            old.retire();
+        }
         Ok(path)
     }
 }

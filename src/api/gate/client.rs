@@ -36,6 +36,8 @@ pub(super) enum Phase {
 pub(super) struct Client {
     pub(super) stream: Stream,
     pub(super) peer: String,
+    /// How many were accepted before it; tells the older of two that came in one turn.
+    pub(super) number: u64,
     pub(super) phase: Phase,
     /// When the phase began.
     pub(super) since: Mono,
@@ -74,10 +76,11 @@ pub(super) enum Flushed {
 }
 
 impl Client {
-    pub(super) fn new(stream: Stream, peer: String, now: Mono) -> Client {
+    pub(super) fn new(stream: Stream, peer: String, number: u64, now: Mono) -> Client {
         Client {
             stream,
             peer,
+            number,
             phase: Phase::Idle,
             since: now,
             is_readable: false,

@@ -11,6 +11,7 @@ pub struct GateCounters {
     pub(super) connections: AtomicUsize,
     pub(super) accepted: AtomicU64,
     pub(super) requests: AtomicU64,
+    pub(super) received_bytes: AtomicU64,
     pub(super) evicted: AtomicU64,
     pub(super) resets: AtomicU64,
     pub(super) backends: AtomicUsize,
@@ -35,6 +36,11 @@ impl GateCounters {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// Bytes read from clients so far.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes.load(Ordering::Relaxed)
+    }
+
     /// Idle connections closed to make room for new ones.
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
@@ -45,7 +51,7 @@ impl GateCounters {
         self.resets.load(Ordering::Relaxed)
     }
 
-    /// Backend connections open now.
+    /// Backend connections that are open and have answered their probe.
     pub fn backends(&self) -> usize {
         self.backends.load(Ordering::Relaxed)
     }

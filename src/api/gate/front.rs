@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Poll, Registry, Token, Waker};
-use rustix::io::Errno;
 
 use crate::clock::{Clock, Mono};
 
@@ -21,7 +20,7 @@ use super::limits::{GateLimits, raise_descriptors};
 use super::pool::Pool;
 use super::refusal::{After, NO_CONNECTION};
 use super::slab::{FIRST_TOKEN, Key, Side, Slab};
-use super::stream::{Listener, Stream};
+use super::stream::{Listener, Stream, is_starved};
 use super::{BackendSource, GateConfig, Listen};
 
 const LISTENER: Token = Token(0);
@@ -253,10 +252,11 @@ impl Front {
             return;
         }
         let (registry, now) = (&self.registry, self.now);
+        let number = self.counters.accepted();
         let mut is_registered = true;
         let key = self.clients.insert_with(|key| {
             is_registered = stream.register(registry, key.token(Side::Client)).is_ok();
-            Client::new(stream, peer, now)
+            Client::new(stream, peer, number, now)
         });
         if !is_registered {
             self.remove_client(key);
@@ -271,7 +271,9 @@ impl Front {
             .clients
             .iter()
             .filter(|(_, client)| matches!(client.phase, Phase::Idle | Phase::Lingering))
-            .min_by_key(|(_, client)| (client.phase != Phase::Lingering, client.since))
+            .min_by_key(|(_, client)| {
+                (client.phase != Phase::Lingering, client.since, client.number)
+            })
             .map(|(key, _)| key);
         if let Some(key) = idle {
             self.counters.evicted.fetch_add(1, Ordering::Relaxed);
@@ -302,7 +304,7 @@ impl Front {
 
     fn publish(&self) {
         self.counters.connections.store(self.clients.len(), Ordering::Relaxed);
-        self.counters.backends.store(self.pool.slab.len(), Ordering::Relaxed);
+        self.counters.backends.store(self.pool.served(), Ordering::Relaxed);
         self.counters.rebuilds.store(self.pool.rebuilds, Ordering::Relaxed);
         self.counters.buffered_bytes.store(self.budget.used(), Ordering::Relaxed);
     }
@@ -321,9 +323,4 @@ impl Front {
 
 fn spare() -> Option<File> {
     File::open("/dev/null").ok()
-}
-
-fn is_starved(error: &io::Error) -> bool {
-    let starved = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    starved.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

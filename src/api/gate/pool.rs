@@ -17,7 +17,7 @@ use super::answer::Outbound;
 use super::class::Class;
 use super::limits::GateLimits;
 use super::slab::{Key, Side, Slab};
-use super::stream::Stream;
+use super::stream::{Stream, is_starved};
 use super::{BackendSource, PROBE_HEAD};
 
 /// What a backend connection is doing.
@@ -68,6 +68,8 @@ pub(super) struct Pool {
     pub(super) rebuilds: u64,
 }
 
+/// The first wait after a failed attempt to open a connection; it doubles with each.
+const BACK_OFF_MIN: Duration = Duration::from_millis(50);
 /// The longest wait after failed attempts to open a connection.
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// An idle connection beyond the least number is closed after this long.
@@ -90,6 +92,11 @@ impl Pool {
         })
     }
 
+    /// Connections that have answered their probe.
+    pub(super) fn served(&self) -> usize {
+        self.slab.len() - usize::from(self.opening.is_some())
+    }
+
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Backend> {
         self.slab.get_mut(key)
     }
@@ -106,12 +113,17 @@ impl Pool {
     /// Opens a connection and asks whether it is served, if none is being opened and there may be
     /// one more.
     pub(super) fn grow(&mut self, registry: &Registry, limits: &GateLimits, now: Mono) {
-        if self.opening.is_none()
+        let may_grow = self.opening.is_none()
             && self.slab.len() < limits.backends_max
-            && self.not_before <= now
-            && self.open(registry, now).is_err()
-        {
-            self.rebuild(now);
+            && self.not_before <= now;
+        if !may_grow {
+            return;
+        }
+        match self.open(registry, now) {
+            Ok(()) => {}
+            // A new backend would not be easier to come by.
+            Err(error) if is_starved(&error) => self.not_before = now.plus(BACK_OFF_MIN),
+            Err(_) => self.rebuild(now),
         }
     }
 
@@ -167,15 +179,13 @@ impl Pool {
         }
     }
 
-    /// Makes a new backend. Connections that are lent stay until their answer; others are closed.
+    /// Makes a new backend. Connections that are lent stay until their answer, idle ones are closed;
+    /// if it cannot be made, those that were served before are kept.
     fn rebuild(&mut self, now: Mono) {
         if let Some(key) = self.opening.take() {
             self.slab.remove(key);
         }
-        for key in std::mem::take(&mut self.idle) {
-            self.slab.remove(key);
-        }
-        let back_off = Duration::from_millis(50 << self.failures.min(10)).min(BACK_OFF_MAX);
+        let back_off = BACK_OFF_MIN.saturating_mul(1 << self.failures.min(10)).min(BACK_OFF_MAX);
         self.failures += 1;
         self.not_before = now.plus(back_off);
         match self.source.fresh() {
@@ -184,6 +194,9 @@ impl Pool {
                 self.path = path;
                 self.era = self.era.wrapping_add(1);
                 self.rebuilds += 1;
+                for key in std::mem::take(&mut self.idle) {
+                    self.slab.remove(key);
+                }
             }
             Err(error) => log::error!("cannot rebuild the backend: {error}"),
         }

@@ -56,6 +56,7 @@ impl Front {
                 // A short read has emptied the socket; only a known end is still to be read.
                 client.is_readable = n == scratch.len();
                 client.window_bytes += n as u64;
+                self.counters.received_bytes.fetch_add(n as u64, Ordering::Relaxed);
                 let fed = client.inbound.feed(&scratch[..n], &client.peer, &self.limits);
                 self.after_feeding(key, fed)
             }

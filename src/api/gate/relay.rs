@@ -12,10 +12,13 @@ use super::slab::{Key, Side};
 
 /// Reads of one backend connection before the others get their turn.
 const READS_PER_TURN: usize = 8;
-/// Above this many bytes that a client has not taken, its backend connection is not read.
-const UNTAKEN_HIGH: usize = 128 << 10;
+/// Above this many bytes that a client has not taken, its backend connection is not read. It is
+/// more than most long answers have, so that the thread that answers seldom waits for a client.
+const UNTAKEN_HIGH: usize = 4 << 20;
+/// The same while the shared memory is full.
+const UNTAKEN_HIGH_FULL: usize = 128 << 10;
 /// Below this many it is read again.
-const UNTAKEN_LOW: usize = UNTAKEN_HIGH / 2;
+const UNTAKEN_LOW: usize = UNTAKEN_HIGH_FULL / 2;
 
 impl Front {
     /// Reads what the backend has sent and passes it on.
@@ -249,7 +252,9 @@ impl Front {
         else {
             return;
         };
-        if untaken > UNTAKEN_HIGH {
+        let high =
+            if self.budget.has_room(UNTAKEN_HIGH) { UNTAKEN_HIGH } else { UNTAKEN_HIGH_FULL };
+        if untaken > high {
             backend.is_paused = true;
         } else if backend.is_paused && untaken < UNTAKEN_LOW {
             backend.is_paused = false;

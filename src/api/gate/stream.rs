@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::Listen;
@@ -164,4 +165,10 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 fn is_stale(path: &Path) -> bool {
     std::os::unix::net::UnixStream::connect(path)
         .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// Whether a call failed because the process or the system has no descriptors or memory left.
+pub(super) fn is_starved(error: &io::Error) -> bool {
+    let starved = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    starved.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
