@@ -143,7 +143,13 @@ fn end_breach(entry: &Entry, task: &Found) -> Option<String> {
 /// Each claim raises the epoch; claims come from the first start, own failures and crashes.
 fn claim_breach(entry: &Entry, task: &Found, kills: u64) -> Option<String> {
     let bound = 1 + u64::from(entry.retries.0) + (kills - entry.kills_before);
-    (task.epoch > bound).then(|| format!("{} has epoch {} over {bound}", entry.name, task.epoch))
+    (task.epoch > bound).then(|| {
+        let Found { epoch, status, retries, .. } = task;
+        format!(
+            "{} has epoch {epoch} over {bound}: {status}, {retries} retries, {entry:?}",
+            entry.name
+        )
+    })
 }
 
 #[cfg(test)]

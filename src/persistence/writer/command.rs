@@ -6,7 +6,7 @@
 use super::Writer;
 use super::report::run_until;
 use crate::domain::{
-    Epoch, Event, Failure, FailureKind, Holding, State, Status, StatusKind, TaskId, TimeMs, Verdict,
+    Epoch, Event, Failure, FailureKind, Holding, Run, State, Status, StatusKind, TaskId, TimeMs, Verdict,
 };
 use crate::persistence::live::{Doing, Home, LiveTask, Waiting};
 use crate::persistence::pending::{Sequel, Then};
@@ -152,16 +152,16 @@ impl Writer {
         let Some(live) = self.live.get(id) else { return illegal(StatusKind::Cancelled) };
         let mut state = self.show(live).task.state;
         let run = run_until(live, now);
-        let epoch = state.epoch.next();
+        let executes = matches!(live.doing, Doing::Ticket(_));
+        // What a core runs will still report, and must be stale then.
+        let epoch = if executes { state.epoch.next() } else { state.epoch };
         let moved = Status::Running { epoch }.on(Event::Report { epoch, verdict });
         let Ok(status) = moved else { return illegal(StatusKind::Running) };
-        let executes = matches!(live.doing, Doing::Ticket(_));
         state.status = status;
         state.epoch = epoch;
-        state.run = Some(state.run.map_or(run, |begun| crate::domain::Run { ..begun }));
-        if let Some(run) = &mut state.run {
-            run.took_us = now.since_ms(run.started_at) * 1000;
-        }
+        let begun = state.run.unwrap_or(run);
+        let took_us = now.since_ms(begun.started_at) * 1000;
+        state.run = Some(Run { took_us, ..begun });
         state.leased_until = None;
         state.suspicion = crate::domain::Suspicion::None;
         if verdict == Verdict::GiveUp {
@@ -188,7 +188,7 @@ impl Writer {
         };
         state.status = status;
         state.epoch = epoch;
-        state.run = Some(crate::domain::Run {
+        state.run = Some(Run {
             started_at: now,
             took_us: 0,
             waited_us: now.since_ms(state.ready_at) * 1000,
