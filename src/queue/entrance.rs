@@ -52,33 +52,42 @@ pub struct Entrance<W> {
 /// What others see of a seat's lanes.
 pub(super) struct Lanes<W> {
     pub(super) stealers: BandMap<Stealer<Arc<Ticket<W>>>>,
-    /// The bands whose lane may hold something, one bit each, so that a look at the many lanes
-    /// that are empty costs one load. The seat sets a bit before it takes from that band's intake
-    /// and clears it when it has found its lane and the intake empty.
-    holds: CachePadded<AtomicU8>,
+    pub(super) presence: CachePadded<Presence>,
 }
 
-impl<W> Lanes<W> {
+/// The bands in which a seat's lane may hold something, one bit each, so that a look at the many
+/// lanes that are empty costs one load.
+///
+/// The seat sets a bit before it takes from that band's intake, and clears it when it has found its
+/// lane and then the intake empty.
+pub(super) struct Presence(AtomicU8);
+
+impl Presence {
     /// Whether the lane of this band may hold something.
     ///
     /// Relaxed is enough. A ticket that was in this lane before the caller's scan began was seen to
     /// be there by somebody the caller knows of, and so was the bit. A ticket that left the intake
     /// after the scan began: the caller, who found the intake empty, has synchronised with the step
     /// that emptied it, and the bit was set before that step.
-    pub(super) fn may_hold(&self, band: Band) -> bool {
-        self.holds.load(Ordering::Relaxed) & bit(band) != 0
+    pub fn may_hold(&self, band: Band) -> bool {
+        self.0.load(Ordering::Relaxed) & bit(band) != 0
     }
 
     /// Says that the lane of this band may hold something from now on, or that it holds nothing.
-    pub(super) fn set_holds(&self, band: Band, holds: Holds) {
-        let now = self.holds.load(Ordering::Relaxed);
+    pub fn set(&self, band: Band, holds: Holds) {
+        let now = self.0.load(Ordering::Relaxed);
         let next = match holds {
             Holds::Maybe => now | bit(band),
             Holds::Nothing => now & !bit(band),
         };
-        // A plain store: only the seat itself writes here. Release, so that the intake's own
-        // synchronisation is not the only thing between the bit and the tickets.
-        self.holds.store(next, Ordering::Release);
+        // A plain store: only the seat itself writes here. Relaxed: see `may_hold`.
+        self.0.store(next, Ordering::Relaxed);
+    }
+}
+
+impl Default for Presence {
+    fn default() -> Presence {
+        Presence(AtomicU8::new(0))
     }
 }
 
@@ -102,7 +111,7 @@ impl<W> Entrance<W> {
     ) -> Entrance<W> {
         let lanes = own.iter().map(|own| Lanes {
             stealers: BandMap::from_fn(|band| own[band].stealer()),
-            holds: CachePadded::new(AtomicU8::new(0)),
+            presence: CachePadded::default(),
         });
         Entrance {
             intakes: BandMap::from_fn(|_| Injector::new()),

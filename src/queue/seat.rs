@@ -200,25 +200,25 @@ impl<W> Seat<W> {
     }
 
     fn look_at_own(&self, band: Band) -> Find<W> {
-        let lanes = &self.entrance.lanes[self.index];
+        let presence = &self.entrance.lanes[self.index].presence;
         // Only this seat sets the bit, so without it the lane is surely empty.
-        if !lanes.may_hold(band) {
+        if !presence.may_hold(band) {
             return Steal::Empty;
         }
         self.own[band].pop().map_or(Steal::Empty, Steal::Success)
     }
 
     fn look_at_intake(&self, band: Band, tactic: &Tactic<W>) -> Find<W> {
-        let lanes = &self.entrance.lanes[self.index];
+        let presence = &self.entrance.lanes[self.index].presence;
         let intake = &self.entrance.intakes[band];
         if intake.is_empty() {
-            if lanes.may_hold(band) {
-                lanes.set_holds(band, Holds::Nothing);
+            if presence.may_hold(band) {
+                presence.set(band, Holds::Nothing);
             }
             return Steal::Empty;
         }
-        if !lanes.may_hold(band) {
-            lanes.set_holds(band, Holds::Maybe);
+        if !presence.may_hold(band) {
+            presence.set(band, Holds::Maybe);
         }
         let found = (tactic.fetch)(intake, &self.own[band], self.entrance.settings().steal_batch);
         // What lies in this lane now was in the intake before, where others may have looked for it
@@ -236,7 +236,7 @@ impl<W> Seat<W> {
     ) -> Find<W> {
         let lanes = &self.entrance.lanes[victim];
         let passes = place == Place::Busy && !self.entrance.board().row(victim).is_busy();
-        if !lanes.may_hold(band) || passes {
+        if !lanes.presence.may_hold(band) || passes {
             return Steal::Empty;
         }
         (tactic.rob)(&lanes.stealers[band], &self.own[band])

@@ -61,12 +61,22 @@ fn is_refused() -> bool {
     refused
 }
 
-/// The promised order on deques that say `Retry` now and then.
+/// The promised order on deques that say `Retry` now and then, and an intake that gives as many as
+/// it may: crossbeam's gives half of what it has, so it seldom runs dry at once and breaches of the
+/// order hide.
 const PROMISED: Tactic<()> = Tactic {
     rob: |lane, _| if is_refused() { Steal::Retry } else { lane.steal() },
-    fetch: |intake, own, limit| match is_refused() {
-        true => Steal::Retry,
-        false => intake.steal_batch_with_limit_and_pop(own, limit),
+    fetch: |intake, own, limit| {
+        if is_refused() {
+            return Steal::Retry;
+        }
+        let first = intake.steal();
+        if first.is_success() {
+            for _ in 1..limit {
+                intake.steal().success().into_iter().for_each(|ticket| own.push(ticket));
+            }
+        }
+        first
     },
     ..Tactic::PROMISED
 };
@@ -76,10 +86,8 @@ const SWAPPED: Tactic<()> =
     Tactic { plan: [Place::Own, Place::Busy, Place::Others, Place::Intake], ..PROMISED };
 
 /// Several tickets from lane to lane: the same, in step 4.
-const LANE_TO_LANE: Tactic<()> = Tactic {
-    rob: |lane, own| lane.steal_batch_with_limit_and_pop(own, BATCH),
-    ..PROMISED
-};
+const LANE_TO_LANE: Tactic<()> =
+    Tactic { rob: |lane, own| lane.steal_batch_with_limit_and_pop(own, BATCH), ..PROMISED };
 
 /// `Retry` taken for empty: the band is left although it has tickets.
 const RETRY_IS_EMPTY: Tactic<()> = Tactic { takes_retry_for_empty: true, ..PROMISED };

@@ -31,6 +31,10 @@ struct Stepped {
     waiting: [Vec<Arc<Ticket<()>>>; 5],
     pushed: u64,
     random: Random,
+    /// The bands that get tickets.
+    bands: [Band; 2],
+    /// Whether all seats but the first take without a pause between two looks.
+    in_one_go: bool,
     worst: Worst,
 }
 
@@ -52,6 +56,8 @@ impl Stepped {
             waiting: Default::default(),
             pushed: 0,
             random: Random::new(seed),
+            bands: [Band::High, Band::Low],
+            in_one_go: !seed.is_multiple_of(4),
             worst: Worst::default(),
         }
     }
@@ -64,7 +70,7 @@ impl Stepped {
     }
 
     fn withdraw_one(&mut self) {
-        let band = self.random.band().rank();
+        let band = self.bands[self.random.below(2) as usize].rank();
         if !self.waiting[band].is_empty() {
             let place = self.random.below(self.waiting[band].len() as u64) as usize;
             let ticket = self.waiting[band].remove(place);
@@ -98,9 +104,9 @@ impl Stepped {
 
     /// How many tickets of each of the first bands were there before and still are.
     fn visible(&self, before: u64, bands: usize) -> impl Iterator<Item = usize> {
-        self.waiting[..bands].iter().map(move |waiting| {
-            waiting.iter().filter(|ticket| ticket.id.get() <= before).count()
-        })
+        self.waiting[..bands]
+            .iter()
+            .map(move |waiting| waiting.iter().filter(|ticket| ticket.id.get() <= before).count())
     }
 
     fn judge(&mut self, taken: &Taken<()>, began: u64) {
@@ -122,12 +128,12 @@ impl Stepped {
     /// So many random steps, then everything that is left.
     fn run(mut self, steps: usize, tactic: &Tactic<()>) -> Worst {
         for _ in 0..steps {
-            match self.random.below(16) {
-                0 | 1 => {
-                    let band = self.random.band();
+            match self.random.below(64) {
+                0 => {
+                    let band = self.bands[self.random.below(2) as usize];
                     (0..self.random.below(12)).for_each(|_| self.push(band));
                 }
-                2 => self.withdraw_one(),
+                1 => self.withdraw_one(),
                 _ => self.step_any(tactic),
             }
         }
@@ -138,45 +144,74 @@ impl Stepped {
     }
 
     fn step_any(&mut self, tactic: &Tactic<()>) {
-        let index = self.random.below(self.seats.len() as u64) as usize;
-        self.step(index, tactic);
+        // Seat 0 goes look by look; now and then it stands still (a real thread loses its CPU) and
+        // the others take a few tickets, look by look or in one go.
+        if self.random.below(12) > 0 {
+            self.step(0, tactic);
+        } else {
+            for _ in 0..self.random.below(8) {
+                let index = self.random.below(self.seats.len() as u64) as usize;
+                self.step(index, tactic);
+                while self.in_one_go && matches!(self.seats[index].1, Doing::Scans(..)) {
+                    self.step(index, tactic);
+                }
+            }
+        }
         // Broken tactics fill lanes that their seats do not announce; let that not be what betrays
         // them.
         for lanes in &self.entrance.lanes {
-            Band::ALL.into_iter().for_each(|band| lanes.set_holds(band, Holds::Maybe));
+            Band::ALL.into_iter().for_each(|band| lanes.presence.set(band, Holds::Maybe));
         }
     }
 }
 
-fn worst_of(seeds: u64, tactic: &Tactic<()>) -> Worst {
-    let runs = (0..seeds).map(|seed| {
+/// Many short lives, each of which begins with a little in two bands: what goes wrong goes wrong
+/// when an intake runs dry while several seats stand around it.
+fn lives(n: u64, tactic: &Tactic<()>) -> impl Iterator<Item = Worst> {
+    (0..n).map(|seed| {
         let seats = 2 + (seed % 3) as usize;
-        Stepped::new(seats, Share::EveryTakes(64), seed).run(3000, tactic)
-    });
-    runs.fold(Worst::default(), |a, b| Worst {
-        overlooked: a.overlooked.max(b.overlooked),
-        overtaken: a.overtaken.max(b.overtaken),
-        missed: a.missed.max(b.missed),
-        takes: a.takes + b.takes,
-        by_share: a.by_share + b.by_share,
+        let mut engine = Stepped::new(seats, Share::EveryTakes(16), seed);
+        engine.bands = [engine.random.band(), engine.random.band()];
+        for band in engine.bands {
+            (0..engine.random.below(16)).for_each(|_| engine.push(band));
+        }
+        engine.run(100, tactic)
     })
+}
+
+fn is_noticed(tactic: &Tactic<()>) -> bool {
+    lives(10_000, tactic).any(|worst| worst.overlooked > 0)
 }
 
 #[test]
 fn no_take_passes_over_a_ticket_of_a_higher_band() {
     for tactic in [&PROMISED, &Tactic::PROMISED] {
-        let worst = worst_of(40, tactic);
-        assert_eq!((worst.overlooked, worst.missed), (0, 0), "{worst:?}");
-        assert!(worst.takes > 40_000 && worst.by_share > 200, "too little happened: {worst:?}");
+        let (mut takes, mut by_share, mut overtaken) = (0, 0, 0);
+        for (seed, worst) in lives(3000, tactic).enumerate() {
+            assert_eq!((worst.overlooked, worst.missed), (0, 0), "seed {seed}: {worst:?}");
+            (takes, by_share) = (takes + worst.takes, by_share + worst.by_share);
+            overtaken = overtaken.max(worst.overtaken);
+        }
+        assert!(takes > 30_000 && by_share > 500, "too little happened: {takes}, {by_share}");
+        // Within a band: at most what lies in the lanes of three others. Nought would mean that
+        // the test cannot see it.
+        assert!((1..=3 * BATCH).contains(&overtaken), "{overtaken}");
     }
 }
 
 #[test]
-fn within_a_band_no_take_overtakes_more_than_lie_in_the_other_lanes() {
-    let worst = worst_of(40, &PROMISED);
-    // Four seats at most; with nothing in any other lane it would be nought, so 1 shows that the
-    // test can see it.
-    assert!((1..=3 * BATCH).contains(&worst.overtaken), "{worst:?}");
+fn other_lanes_before_the_intake_would_be_noticed() {
+    assert!(is_noticed(&SWAPPED));
+}
+
+#[test]
+fn batches_from_lane_to_lane_would_be_noticed() {
+    assert!(is_noticed(&LANE_TO_LANE));
+}
+
+#[test]
+fn retry_taken_for_empty_would_be_noticed() {
+    assert!(is_noticed(&RETRY_IS_EMPTY));
 }
 
 #[test]
@@ -188,24 +223,6 @@ fn one_seat_takes_in_exact_order() {
     let worst = engine.run(0, &Tactic::PROMISED);
     assert_eq!((worst.overlooked, worst.overtaken, worst.missed), (0, 0, 0));
     assert_eq!((worst.takes, worst.by_share), (500, 0));
-}
-
-#[test]
-fn other_lanes_before_the_intake_would_be_noticed() {
-    let worst = worst_of(40, &SWAPPED);
-    assert!(worst.overlooked > 0, "{worst:?}");
-}
-
-#[test]
-fn batches_from_lane_to_lane_would_be_noticed() {
-    let worst = worst_of(40, &LANE_TO_LANE);
-    assert!(worst.overlooked > 0, "{worst:?}");
-}
-
-#[test]
-fn retry_taken_for_empty_would_be_noticed() {
-    let worst = worst_of(40, &RETRY_IS_EMPTY);
-    assert!(worst.overlooked > 0 && worst.missed > 0, "{worst:?}");
 }
 
 /// The bands of the first takes of one seat with plenty in each band.

@@ -78,7 +78,8 @@ fn take_all(mut seat: Seat<()>, stamps: &Stamps, tactic: &Tactic<()>) -> Seen {
         if found {
             seen.takes += 1;
             seat.end(0);
-        } else if over && (0..5).all(|rank| stamps.overlooked(rank, visible[rank], &mut floors) == 0)
+        } else if over
+            && (0..5).all(|rank| stamps.overlooked(rank, visible[rank], &mut floors) == 0)
         {
             seen.stolen = seat.entrance().board().counts()[seat.index()].stolen as usize;
             return seen;
