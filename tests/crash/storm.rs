@@ -15,7 +15,7 @@ use crate::ledger::server::{Deadline, Server, Starting};
 
 const CLIENTS: u64 = 4;
 /// How long everything may take to end once the server is left in peace.
-const CALM_WAIT: Duration = Duration::from_mins(2);
+const CALM_WAIT: Duration = Duration::from_mins(1);
 /// Between two looks at a server that is at work.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -131,7 +131,11 @@ fn wait_for_calm(server: &Server) -> Vec<Found> {
         if left == 0 {
             return all_tasks(&mut client);
         }
-        assert!(!deadline.is_over(), "{left} tasks do not end: {statistics}\n{}", server.output());
+        if deadline.is_over() {
+            let stuck: Vec<_> = all_tasks(&mut client).into_iter().filter(|t| !t.ended()).collect();
+            let (output, some) = (server.output(), &stuck[..stuck.len().min(10)]);
+            panic!("{left} tasks do not end: {some:#?}\n{statistics}\n{output}");
+        }
         assert!(server.lives_for(LOOK_EVERY), "it died by itself:\n{}", server.output());
     }
 }

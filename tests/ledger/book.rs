@@ -55,6 +55,8 @@ pub struct Found {
     pub status: String,
     pub epoch: u64,
     pub retries: u64,
+    /// What went wrong last, if anything did.
+    pub error: Option<String>,
 }
 
 impl Found {
@@ -66,6 +68,7 @@ impl Found {
             status: task["status"].as_str().expect("a status").to_owned(),
             epoch: number("epoch").unwrap_or(0),
             retries: number("currentRetryCount").unwrap_or(0),
+            error: task["lastErrorMessage"].as_str().map(str::to_owned),
         }
     }
 
@@ -134,7 +137,7 @@ fn end_breach(entry: &Entry, task: &Found) -> Option<String> {
     match entry.cancel {
         Cancel::Done if !cancelled => Some(format!("{name} was cancelled and is {}", task.status)),
         Cancel::NotAsked if task.status != "COMPLETED" => {
-            Some(format!("{name} should have completed and is {}", task.status))
+            Some(format!("{name} should have completed: {task:?}"))
         }
         _ => None,
     }
@@ -171,7 +174,7 @@ mod tests {
 
     fn task(id: u64, name: &str, status: &str) -> Found {
         let (name, status) = (name.to_owned(), status.to_owned());
-        Found { id, name, status, epoch: 1, retries: 0 }
+        Found { id, name, status, epoch: 1, retries: 0, error: None }
     }
 
     fn one(entry: Entry, found: &[Found]) -> usize {
