@@ -128,7 +128,9 @@ mod tests {
             all in prop::collection::vec(1..1u64 << 30, 1..200),
         ) {
             let mut summary = Summary::default();
-            all.iter().for_each(|us| summary.add(*us));
+            for us in &all {
+                summary.add(*us);
+            }
             let mut sorted = all;
             sorted.sort_unstable();
             let exact = sorted[(sorted.len() as f64 * 0.9).ceil() as usize - 1] as f64;
@@ -139,7 +141,9 @@ mod tests {
         #[test]
         fn a_summary_survives_packing(all in prop::collection::vec(0..1u64 << 40, 0..200)) {
             let mut summary = Summary::default();
-            all.iter().for_each(|us| summary.add(*us));
+            for us in &all {
+                summary.add(*us);
+            }
             let Summary { count, sum_us, min_us, max_us, .. } = summary;
             let again = Summary::unpack(count, sum_us, min_us, max_us, &summary.pack());
             prop_assert_eq!(again, summary);

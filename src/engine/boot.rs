@@ -14,7 +14,8 @@ use super::{Engine, Identity, Reserve, Retention};
 use crate::clock::Clock;
 use crate::execution::{CoreWish, Cores, Mail, Pins, Registry, allowed_cpus, cgroup_quota, choose};
 use crate::persistence::{
-    MailboxSizes, Persist, PersistStep, Posts, Views, Writer, WriterSettings, WriterStep, mailbox,
+    Ends, MailboxSizes, Persist, PersistStep, Posts, Views, Writer, WriterSettings, WriterStep,
+    mailbox,
 };
 use crate::queue::{Entrance, LaneSettings, WindowSizes};
 use crate::store::{Reader, Store, StoreError};
@@ -114,18 +115,9 @@ impl Engine {
         let (chores, chores_in) = bounded(64);
         let views = Arc::new(Views::default());
         let writer = Writer::new(
-            WriterSettings {
-                handlers: registry.types().to_vec(),
-                types_max: settings.types_max,
-                window: settings.window,
-                crashes_max: settings.crashes_max,
-                seed: settings.seed,
-            },
+            writer_settings(&settings, &registry),
             Arc::clone(&clock),
-            inbox,
-            jobs,
-            Arc::clone(&lanes),
-            Arc::clone(&views),
+            Ends { inbox, jobs, lanes: Arc::clone(&lanes), views: Arc::clone(&views) },
             recovered,
             ids,
         );
@@ -191,6 +183,16 @@ fn start_readers(readers: Vec<Box<dyn Reader>>, fatal: &Fatal) -> std::io::Resul
         threads::spawn(&format!("read-{n}"), fatal, body)?;
     }
     Ok(asks)
+}
+
+fn writer_settings(settings: &EngineSettings, registry: &Registry) -> WriterSettings {
+    WriterSettings {
+        handlers: registry.types().to_vec(),
+        types_max: settings.types_max,
+        window: settings.window,
+        crashes_max: settings.crashes_max,
+        seed: settings.seed,
+    }
 }
 
 fn choose_cpus(wish: &CoreWish) -> Pins {

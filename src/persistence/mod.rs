@@ -28,4 +28,4 @@ pub use message::{
 pub use persist::{Chore, Job, Persist, PersistStep};
 pub use receipt::Receipt;
 pub use view::{View, Views};
-pub use writer::{Writer, WriterSettings, WriterStep};
+pub use writer::{Ends, Writer, WriterSettings, WriterStep};

@@ -89,13 +89,12 @@ impl Persist {
     /// Waits for one thing to do and does it.
     pub fn wait(&mut self) -> PersistStep {
         select! {
-            recv(self.jobs) -> job => match job {
-                Ok(job) => self.commit(job),
-                Err(_) => {
-                    // The writer has ended; what it held is still to be given back.
-                    self.jobs = never();
-                    PersistStep::Idle
-                }
+            recv(self.jobs) -> job => if let Ok(job) = job {
+                self.commit(job)
+            } else {
+                // The writer has ended; what it held is still to be given back.
+                self.jobs = never();
+                PersistStep::Idle
             },
             recv(self.chores) -> chore => match chore {
                 Ok(chore) => self.chore(chore),

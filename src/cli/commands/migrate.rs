@@ -8,7 +8,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::note;
 use crate::clock::SystemClock;
 use crate::store::StoreError;
-use crate::store::sqlite::migrate::{self, Info, Migration};
+use crate::store::sqlite::migrate::{self, Migration, Schema};
 
 /// What is to be done to the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ fn act_on(config: &Config, act: Act) -> Result<String, Failure> {
             let applied = migrate::apply(data, &SystemClock::new()).map_err(failed)?;
             Ok(steps("applied", &applied, show_sql))
         }
-        Act::Info => migrate::info(data).map(|info| standing(&info)).map_err(failed),
+        Act::Info => migrate::info(data).map(|schema| standing(&schema)).map_err(failed),
         Act::Reset => {
             migrate::reset(data).map_err(failed)?;
             Ok(format!("deleted the store in {}\n", data.display()))
@@ -79,10 +79,10 @@ fn steps(done: &str, steps: &[Migration], show_sql: bool) -> String {
     steps.iter().map(line).collect()
 }
 
-fn standing(info: &Info) -> String {
-    let applied = info.applied.iter();
+fn standing(schema: &Schema) -> String {
+    let applied = schema.applied.iter();
     let applied = applied.map(|step| format!("applied {} {}\n", step.version, step.name));
-    let pending = info.pending.iter();
+    let pending = schema.pending.iter();
     let pending = pending.map(|step| format!("pending {} {}\n", step.version, step.name));
     applied.chain(pending).collect()
 }

@@ -10,14 +10,14 @@ use crate::domain::{Failure, FailureKind, Outcome, StatusKind, TaskId};
 use crate::persistence::{Answer, Command, Refusal};
 use crate::store::StoreError;
 
-fn down() -> Option<StoreError> {
-    Some(StoreError::Unavailable("gone".into()))
+fn down() -> StoreError {
+    StoreError::Unavailable("gone".into())
 }
 
 #[test]
 fn a_short_outage_is_waited_out() {
     let mut node = Node::new();
-    node.fail_commits([down(), down()]);
+    node.fail_commits([Some(down()), Some(down())]);
     let told = node.send(vec![checked(draft("NOOP"))]);
     node.settle();
     assert!(told.try_recv().is_err(), "answered without a commit");
@@ -32,7 +32,7 @@ fn a_long_outage_refuses_requests_within_two_seconds_and_keeps_outcomes() {
     let mut node = Node::new();
     let id = node.submit(draft("NOOP")).id;
     let taken = node.take().unwrap();
-    node.fail_commits(std::iter::repeat_n(down(), 12));
+    node.fail_commits(std::iter::repeat_n(Some(down()), 12));
     node.end(&taken, Outcome::Done(None));
     let told = node.send(vec![checked(draft("NOOP"))]);
     let mut waited = 0;
@@ -162,7 +162,7 @@ fn play(node: &mut Node, deed: &Deed, acknowledged: &mut Vec<TaskId>) {
             }
         }
         Deed::Pass(ms) => node.pass(Duration::from_millis(u64::from(*ms))),
-        Deed::Fail(times) => node.fail_commits(std::iter::repeat_n(down(), usize::from(*times))),
+        Deed::Fail(times) => node.fail_commits(std::iter::repeat_n(Some(down()), usize::from(*times))),
     }
     node.settle();
 }

@@ -9,8 +9,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::clock::{Clock, ManualClock, Mono};
 use crate::domain::{Draft, Limits, Outcome, Run, StatusKind, Submission, Task, TaskId, TimeMs};
 use crate::persistence::{
-    Answer, Chore, Command, Happened, MailboxSizes, Message, Order, Persist, PersistStep, Posts,
-    Receipt, Refusal, Report, Views, Work, Writer, WriterSettings, WriterStep, mailbox,
+    Answer, Chore, Command, Ends, Happened, MailboxSizes, Message, Order, Persist, PersistStep,
+    Posts, Receipt, Refusal, Report, Views, Work, Writer, WriterSettings, WriterStep, mailbox,
 };
 use crate::queue::{Entrance, LaneSettings, Moment, Seat, Take, WindowSizes};
 use crate::store::memory::MemoryDisk;
@@ -106,8 +106,8 @@ impl Node {
             seed: 1,
         };
         let clock_of = Arc::clone(&clock) as Arc<dyn Clock>;
-        let writer =
-            Writer::new(settings, clock_of, inbox, jobs, lanes, Arc::clone(&views), recovered, ids);
+        let ends = Ends { inbox, jobs, lanes, views: Arc::clone(&views) };
+        let writer = Writer::new(settings, clock_of, ends, recovered, ids);
         let seat = seats.remove(0);
         Node { clock, posts, views, script, reader, writer, persist, seat, _chores: chores }
     }
@@ -188,7 +188,7 @@ impl Node {
             match self.seat.take(now) {
                 Take::Taken(taken) => return Some(taken),
                 Take::Withdrawn => {}
-                _ => return None,
+                Take::Nothing => return None,
             }
         }
     }

@@ -6,7 +6,8 @@
 use super::Writer;
 use super::report::run_until;
 use crate::domain::{
-    Epoch, Event, Failure, FailureKind, Holding, Run, State, Status, StatusKind, TaskId, TimeMs, Verdict,
+    Epoch, Event, Failure, FailureKind, Holding, Run, State, Status, StatusKind, TaskId, TimeMs,
+    Verdict,
 };
 use crate::persistence::live::{Doing, Home, LiveTask, Waiting};
 use crate::persistence::pending::{Sequel, Then};

@@ -1,6 +1,7 @@
 //! What follows once a batch is settled: memory takes it over, and only then does anything show.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Outage, Writer};
 use crate::clock::Mono;
@@ -32,12 +33,11 @@ impl Writer {
     }
 
     fn note_outage(&mut self, error: &StoreError, mono: Mono) {
-        let wait = match &mut self.outage {
-            Some(outage) => (outage.wait * 2).min(Self::POLL),
-            None => {
-                log::error!("failed to {error}; the batch is kept and sent again");
-                std::time::Duration::from_millis(20)
-            }
+        let wait = if let Some(outage) = &self.outage {
+            (outage.wait * 2).min(Self::POLL)
+        } else {
+            log::error!("failed to {error}; the batch is kept and sent again");
+            Duration::from_millis(20)
         };
         let since = self.outage.as_ref().map_or(mono, |outage| outage.since);
         self.outage = Some(Outage { since, try_at: mono.plus(wait), wait });
@@ -123,9 +123,9 @@ impl Writer {
                 receipt.settle(Ok(Answer::Stored { tasks, created: true }));
             }
             Sequel::Commanded { receipt, then } => {
-                for change in unit.changes {
+                if let Some(change) = unit.changes.into_iter().next() {
                     let answer = self.commanded(change, then, now);
-                    return receipt.settle(Ok(answer));
+                    receipt.settle(Ok(answer));
                 }
             }
             Sequel::Ended | Sequel::Quiet | Sequel::Late => {

@@ -53,6 +53,18 @@ pub struct WriterSettings {
     pub seed: u64,
 }
 
+/// Where the writer gets its work from and hands it on to.
+pub struct Ends {
+    /// What comes in.
+    pub inbox: Inbox,
+    /// Batches for the persist thread.
+    pub jobs: Sender<Job>,
+    /// Tickets for the cores.
+    pub lanes: Arc<Entrance<Work>>,
+    /// What others may see.
+    pub views: Arc<Views>,
+}
+
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriterStep {
@@ -119,13 +131,11 @@ impl Writer {
     pub fn new(
         settings: WriterSettings,
         clock: Arc<dyn Clock>,
-        inbox: Inbox,
-        jobs: Sender<Job>,
-        lanes: Arc<Entrance<Work>>,
-        views: Arc<Views>,
+        ends: Ends,
         recovered: Recovered,
         ids: Range<u64>,
     ) -> Writer {
+        let Ends { inbox, jobs, lanes, views } = ends;
         let mut writer = Writer {
             clock,
             inbox,

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::queue::Source::{Intake, OtherLane};
+
 use super::{
     BATCH, LANE_TO_LANE, PROMISED, RETRY_IS_EMPTY, Random, SWAPPED, lanes, seed_retries, ticket,
 };
@@ -119,9 +121,10 @@ impl Stepped {
         let worst = &mut self.worst;
         worst.takes += 1;
         worst.overtaken = worst.overtaken.max(overtaken);
-        match taken.by_share {
-            true => worst.by_share += 1,
-            false => worst.overlooked = worst.overlooked.max(overlooked),
+        if taken.by_share {
+            worst.by_share += 1;
+        } else {
+            worst.overlooked = worst.overlooked.max(overlooked);
         }
     }
 
@@ -160,7 +163,9 @@ impl Stepped {
         // Broken tactics fill lanes that their seats do not announce; let that not be what betrays
         // them.
         for lanes in &self.entrance.lanes {
-            Band::ALL.into_iter().for_each(|band| lanes.presence.set(band, Holds::Maybe));
+            for band in Band::ALL {
+                lanes.presence.set(band, Holds::Maybe);
+            }
         }
     }
 }
@@ -271,7 +276,6 @@ fn a_core_inside_a_handler_is_robbed_before_the_intake_is_asked() {
         Take::Taken(taken) => (taken.ticket.id.get(), taken.from),
         other => panic!("{other:?}"),
     };
-    use crate::queue::Source::{Intake, OtherLane};
     assert_eq!(take(0), (1, Intake));
     // The first seat runs 1 and has 2 to 8 in its lane; they are older than what the intake has.
     assert_eq!(take(1), (2, OtherLane));

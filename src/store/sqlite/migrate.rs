@@ -51,14 +51,14 @@ pub struct Applied {
 
 /// How a store's schema stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Info {
+pub struct Schema {
     /// The steps that were applied, in order.
     pub applied: Vec<Applied>,
     /// The steps that were not; their `sql` is what applying them would run.
     pub pending: Vec<Migration>,
 }
 
-impl Info {
+impl Schema {
     /// The version of the schema; nought for an empty store.
     pub fn version(&self) -> i64 {
         self.applied.last().map_or(0, |last| last.version)
@@ -66,9 +66,9 @@ impl Info {
 }
 
 /// How the schema in `dir` stands. A store that does not exist yet has every step before it.
-pub fn info(dir: &Path) -> Result<Info, StoreError> {
+pub fn info(dir: &Path) -> Result<Schema, StoreError> {
     if !files::database(dir).exists() {
-        return Ok(Info { applied: Vec::new(), pending: MIGRATIONS.to_vec() });
+        return Ok(Schema { applied: Vec::new(), pending: MIGRATIONS.to_vec() });
     }
     read(&files::connect_read_only(dir)?)
 }
@@ -126,11 +126,11 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at      INTEGER NOT NULL
 ) STRICT";
 
-fn read(conn: &Connection) -> Result<Info, StoreError> {
+fn read(conn: &Connection) -> Result<Schema, StoreError> {
     let exists =
         conn.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'")?.exists(())?;
     if !exists {
-        return Ok(Info { applied: Vec::new(), pending: MIGRATIONS.to_vec() });
+        return Ok(Schema { applied: Vec::new(), pending: MIGRATIONS.to_vec() });
     }
     let mut all = conn.prepare(
         "SELECT version, name, checksum, compatible_from, applied_at
@@ -148,11 +148,11 @@ fn read(conn: &Connection) -> Result<Info, StoreError> {
     let applied = applied.collect::<Result<Vec<_>, _>>()?;
     let version = applied.last().map_or(0, |last| last.version);
     let pending = MIGRATIONS.iter().filter(|step| step.version > version).copied().collect();
-    Ok(Info { applied, pending })
+    Ok(Schema { applied, pending })
 }
 
 /// How the schema stands, if this program can work with it.
-fn checked(conn: &Connection) -> Result<Info, StoreError> {
+fn checked(conn: &Connection) -> Result<Schema, StoreError> {
     let info = read(conn)?;
     let ours = MIGRATIONS.last().map_or(0, |last| last.version);
     let needed = info.applied.iter().map(|step| step.compatible_from).max().unwrap_or(0);

@@ -46,8 +46,8 @@ pub(super) fn recover(
     Ok(Recovered { held, types: types.all().to_vec() })
 }
 
-/// All held rows with their owners, in the order of their ids, each part of the ids read and decoded
-/// by another thread. Nothing is being written meanwhile, so all parts see the same rows.
+/// All held rows with their owners, in the order of their ids, each part of the ids read and
+/// decoded by another thread. Nothing is being written meanwhile, so all parts see the same rows.
 fn held_rows(
     conn: &Connection,
     dir: &Path,
