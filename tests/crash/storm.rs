@@ -94,13 +94,10 @@ impl Storm<'_> {
 
     /// Ended is ended: a clean stop and a new start change nothing.
     fn restart_breaches(&self, server: Server, before: &[Found]) -> Vec<String> {
-        let status = server.terminate();
+        let ended = server.terminate();
         let again = Starting::new((self.command)()).ready();
         let after = all_tasks(&mut Client::new(again.address));
-        let mut breaches = Vec::new();
-        if !status.success() {
-            breaches.push(format!("SIGTERM ended it with {status}"));
-        }
+        let mut breaches: Vec<String> = ended.err().into_iter().collect();
         if after != before {
             let (count, of) = (after.len(), before.len());
             let changed = before.iter().zip(&after).find(|(before, after)| before != after);

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -139,8 +139,8 @@ impl Server {
         self.starting.kill();
     }
 
-    /// SIGTERM, and how it ended.
-    pub fn terminate(self) -> ExitStatus {
+    /// SIGTERM, and how it ended, with its last lines if that was not well.
+    pub fn terminate(self) -> Result<(), String> {
         let id = i32::try_from(self.id()).expect("a process id");
         let process = rustix::process::Pid::from_raw(id).expect("a process id");
         rustix::process::kill_process(process, rustix::process::Signal::TERM)
@@ -149,9 +149,13 @@ impl Server {
     }
 
     /// How it ended by itself, within this time.
-    pub fn wait_for_end(mut self, wait: Duration) -> ExitStatus {
-        assert!(!self.lives_for(wait), "the server did not end:\n{}", self.output());
-        self.starting.child.wait().expect("a process to wait for")
+    pub fn wait_for_end(mut self, wait: Duration) -> Result<(), String> {
+        if self.lives_for(wait) {
+            return Err(format!("the server did not end:\n{}", self.output()));
+        }
+        let status = self.starting.child.wait().expect("a process to wait for");
+        let ended = || format!("the server ended with {status}:\n{}", self.output());
+        if status.success() { Ok(()) } else { Err(ended()) }
     }
 }
 
