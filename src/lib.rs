@@ -17,3 +17,8 @@ pub mod engine;
 pub mod api;
 
 pub mod cli;
+
+/// The README's examples, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -59,8 +59,14 @@ impl Engine {
     fn await_sleepers(&self, at_most: Duration) {
         let (_keep, never) = bounded::<()>(0);
         let from = self.clock.mono();
-        while self.views.view().sleeping > 0 && self.clock.mono().since(from) < at_most {
-            let _ = never.recv_timeout(Duration::from_millis(20));
+        // The last look may be from before the cores' last reports; the next but one is not.
+        let fresh = self.views.view().number + 2;
+        while self.clock.mono().since(from) < at_most {
+            let view = self.views.view();
+            if view.number >= fresh && view.sleeping == 0 {
+                return;
+            }
+            let _ = never.recv_timeout(Duration::from_millis(10));
         }
     }
 

@@ -8,6 +8,8 @@ use crate::domain::BandMap;
 /// How things stood a moment ago.
 #[derive(Debug, Clone, Default)]
 pub struct View {
+    /// Rises with every look.
+    pub number: u64,
     /// Tasks in memory.
     pub held: usize,
     /// Ready tasks in memory, by band.

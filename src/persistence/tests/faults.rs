@@ -162,7 +162,9 @@ fn play(node: &mut Node, deed: &Deed, acknowledged: &mut Vec<TaskId>) {
             }
         }
         Deed::Pass(ms) => node.pass(Duration::from_millis(u64::from(*ms))),
-        Deed::Fail(times) => node.fail_commits(std::iter::repeat_n(Some(down()), usize::from(*times))),
+        Deed::Fail(times) => {
+            node.fail_commits(std::iter::repeat_n(Some(down()), usize::from(*times)))
+        }
     }
     node.settle();
 }

@@ -356,6 +356,7 @@ impl Writer {
         }
         self.view.oldest_wait_ms = oldest.map(|at| now.since_ms(at));
         self.view.sleeping = sleeping;
+        self.view.number += 1;
         self.view.held = self.live.len();
         self.view.depth = BandMap::from_fn(|band| self.window.held(band));
         self.view.store_up = !self.is_down(mono);
