@@ -47,6 +47,15 @@ impl Suspects {
         Some(id)
     }
 
+    /// One cannot start yet after all: it stays the next.
+    pub fn put_back(&mut self, id: TaskId, suspicion: Suspicion) {
+        self.leave(id);
+        match suspicion {
+            Suspicion::Loner { .. } => self.loners.push_front(id),
+            _ => self.waiting.push_front(id),
+        }
+    }
+
     /// One has ended, or will not run after all.
     pub fn leave(&mut self, id: TaskId) {
         if self.running.remove(&id) && self.running.is_empty() {

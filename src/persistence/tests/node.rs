@@ -200,14 +200,19 @@ impl Node {
         Some(taken.ticket.id)
     }
 
-    /// Reports the end of an attempt.
+    /// Reports the end of an attempt and lets it be stored.
     pub fn end(&mut self, taken: &crate::queue::Taken<Work>, outcome: Outcome) {
+        self.post_end(taken, outcome);
+        self.settle();
+    }
+
+    /// Reports the end of an attempt.
+    pub fn post_end(&mut self, taken: &crate::queue::Taken<Work>, outcome: Outcome) {
         self.seat.end(5);
         let run = Run { started_at: self.clock.now(), took_us: 5, waited_us: 0 };
         let (id, epoch) = (taken.ticket.id, taken.ticket.epoch);
         let report = Report { id, epoch, what: Happened::Ended(run, outcome) };
         self.posts.reports.send(vec![report]).unwrap();
-        self.settle();
     }
 
     /// The stored task.

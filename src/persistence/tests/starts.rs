@@ -124,6 +124,34 @@ fn a_crash_makes_suspects_that_start_durably_and_innocents_end_well() {
     assert_eq!(second.status(id), StatusKind::Completed);
 }
 
+/// A suspect whose turn came while its row was just being brought up to date was passed over for
+/// good; the crash test found it.
+#[test]
+fn a_suspect_that_is_busy_at_its_turn_still_starts() {
+    let store = MemoryDisk::new();
+    let clock = ManualClock::at(START);
+    let mut first = Node::on(&store, clock.clone(), WindowSizes::default());
+    let scheduled = Draft { scheduled_for: Some(START.plus_ms(1000)), ..draft("NOOP") };
+    // More than may start together, so that most wait for a turn.
+    let ids: Vec<_> = (0..400).map(|_| first.submit(scheduled.clone()).id).collect();
+    drop(first);
+    let mut second = Node::on(&store, clock, WindowSizes::default());
+    second.clock.advance(Duration::from_secs(1));
+    second.settle();
+    let taken = second.take().expect("the first ones have started");
+    second.post_end(&taken, Outcome::Done(None));
+    second.round().unwrap();
+    // While that end is being stored, the rows of those that wait are found to be late.
+    second.clock.advance(Duration::from_millis(60));
+    second.round().unwrap();
+    second.commit();
+    second.settle();
+    while second.run(Outcome::Done(None)).is_some() {}
+    for id in ids {
+        assert_eq!(second.status(id), StatusKind::Completed);
+    }
+}
+
 #[test]
 fn two_crashes_do_not_poison_and_three_alone_do() {
     let store = MemoryDisk::new();

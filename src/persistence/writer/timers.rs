@@ -103,13 +103,17 @@ impl Writer {
         let mut ran = false;
         while !self.pending.is_full() {
             let Some(id) = self.suspects.next() else { break };
-            let turn = |live: &&mut crate::persistence::live::LiveTask| {
-                matches!(live.doing, Doing::Turn) && !live.busy
-            };
-            let Some(live) = self.live.get_mut(id).filter(turn) else {
+            let Some(live) = self.live.get_mut(id).filter(|live| matches!(live.doing, Doing::Turn))
+            else {
                 self.suspects.leave(id);
                 continue;
             };
+            if live.busy {
+                // Its row is just being brought up to date; its turn comes when that is settled.
+                let suspicion = live.task.state.suspicion;
+                self.suspects.put_back(id, suspicion);
+                break;
+            }
             live.doing = Doing::Nothing;
             let mut state = live.task.state.clone();
             state.suspicion = state.suspicion.started();
