@@ -1,5 +1,7 @@
 //! Many connections and much memory: both are bounded, and good clients are served meanwhile.
 
+use std::io::Write;
+
 use super::descriptors::alone;
 use super::house::{Caller, House, limits, reply, threads};
 
@@ -78,9 +80,14 @@ fn bodies_share_a_bounded_memory_and_small_requests_pass_meanwhile() {
     let head = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
     let mut callers: Vec<Caller> = (0..20).map(|_| house.call()).collect();
     for caller in &mut callers {
-        use std::io::Write;
+        caller.send(head.as_bytes());
+    }
+    // All are announced while there is room, so only what arrives can be counted.
+    house.wait_until("all heads are in", |house| {
+        house.handle.counters().received_bytes() == 20 * head.len() as u64
+    });
+    for caller in &mut callers {
         // Fails where the gate has refused already.
-        let _ = caller.stream.write_all(head.as_bytes());
         let _ = caller.stream.write_all(&vec![b'b'; 900_000]);
     }
     house.wait_until("some are refused", |house| house.handle.counters().refused(503) >= 10);

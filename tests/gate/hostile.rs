@@ -108,6 +108,28 @@ fn a_client_that_resets_while_its_request_runs_costs_only_that_answer() {
 }
 
 #[test]
+fn requests_whose_clients_left_count_until_they_are_answered() {
+    let mut few = limits();
+    few.backend_wait = std::time::Duration::from_millis(100);
+    (few.backends_min, few.backends_max, few.backends_reserved) = (2, 2, 0);
+    let house = House::open(few);
+    house.wait_until("both are ready", |house| house.handle.counters().backends() == 2);
+    for number in 1..=2 {
+        let mut caller = house.call();
+        caller.send(b"POST /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na");
+        house.wait_until("it is held", |house| house.held.len() == number);
+        caller.reset();
+    }
+    house.wait_until("both are gone", |house| house.handle.counters().connections() == 0);
+    let get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_eq!(house.ask(get).status, 503, "leaving made room for more at once than allowed");
+    for held in house.held.try_iter() {
+        reply(held, b"nobody reads this");
+    }
+    assert_eq!(house.ask(get).status, 200);
+}
+
+#[test]
 fn a_client_that_resets_in_a_long_answer_leaves_nothing_behind() {
     let house = House::open(limits());
     for path in ["/long/9000000", "/stream/9000000"] {

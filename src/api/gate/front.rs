@@ -282,8 +282,8 @@ impl Front {
         idle.is_some()
     }
 
-    /// No descriptor is left: the arrival is turned away with the spare one, the longest idle client
-    /// makes room, and the next are left to the kernel for a moment instead of spinning on them.
+    /// No descriptor is left: the arrival is turned away with the spare one, the longest idle
+    /// client makes room, and the next are left to the kernel for a moment instead of spinning.
     fn survive_starvation(&mut self) {
         self.spare = None;
         if let Some(Ok((mut stream, _))) = self.listener.as_ref().map(Listener::accept) {

@@ -200,7 +200,8 @@ mod tests {
     }
 
     const THREE: &[u8] = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc\
-        POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nde\r\n1\r\nf\r\n0\r\n\r\n\
+        POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+        2\r\nde\r\n1\r\nf\r\n0\r\n\r\n\
         \r\nGET /c HTTP/1.1\r\nHost: x\r\n\r\n";
 
     #[test]
@@ -234,7 +235,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn how_requests_are_cut_never_matters(mut cuts in prop::collection::vec(0..THREE.len(), 0..8)) {
+        fn how_requests_are_cut_never_matters(
+            mut cuts in prop::collection::vec(0..THREE.len(), 0..8),
+        ) {
             cuts.sort_unstable();
             prop_assert_eq!(requests(THREE, &cuts), requests(THREE, &[]));
         }

@@ -179,8 +179,8 @@ impl Pool {
         }
     }
 
-    /// Makes a new backend. Connections that are lent stay until their answer, idle ones are closed;
-    /// if it cannot be made, those that were served before are kept.
+    /// Makes a new backend. Connections that are lent stay until their answer, idle ones are
+    /// closed; if it cannot be made, those that were served before are kept.
     fn rebuild(&mut self, now: Mono) {
         if let Some(key) = self.opening.take() {
             self.slab.remove(key);

@@ -94,7 +94,8 @@ impl Refusal {
         let time = jiff::Timestamp::from_millisecond(now.0).unwrap_or_default();
         let document = format!(
             "{{\"type\":\"about:blank\",\"title\":\"{reason}\",\"status\":{status},\
-             \"detail\":\"{}\",\"code\":\"{}\",\"error\":\"{reason}\",\"timestamp\":\"{time:.3}\"}}",
+             \"detail\":\"{}\",\"code\":\"{}\",\"error\":\"{reason}\",\
+             \"timestamp\":\"{time:.3}\"}}",
             self.detail, self.code
         );
         let retry = if status == 503 { "Retry-After: 1\r\n" } else { "" };
