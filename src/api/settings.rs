@@ -81,10 +81,16 @@ impl fmt::Debug for ApiSettings {
     }
 }
 
-/// A pool of `threads` for large bodies and for decoding at recovery, named `parse-N`.
-pub fn parse_pool(threads: usize) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+/// A pool of one thread for each of `cpus`, pinned to it, for large bodies; named `parse-N`.
+pub fn parse_pool(cpus: &[usize]) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+    let places = cpus.to_vec();
     rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.max(1))
+        .num_threads(cpus.len().max(1))
         .thread_name(|n| format!("parse-{n}"))
+        .start_handler(move |n| {
+            // Refused: it shares a CPU with a core, which costs speed alone.
+            let place = places.get(n).map(|&id| core_affinity::CoreId { id });
+            let _ = place.is_some_and(core_affinity::set_for_current);
+        })
         .build()
 }

@@ -140,6 +140,7 @@ impl Engine {
             path: settings.path,
             reserve: settings.reserve,
             retention: settings.retention,
+            reads: asks.clone(),
         };
         let (pruner, asked) = Pruner::new();
         let chores_of = chores.clone();
@@ -210,6 +211,7 @@ fn identity(settings: &EngineSettings, store: &dyn Store, pins: &Pins) -> Identi
         path: settings.path.clone(),
         reserve: settings.reserve,
         cpus: pins.cpus.clone(),
+        others: pins.rest.clone(),
         priority_bound: (others * settings.lanes.steal_batch) as u64,
         requests_max: settings.requests_max as u64,
     }

@@ -7,13 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::disk::{Disk, Reserve};
-use super::prune::{Retention, SLICE, overdue, prune_slice};
+use super::prune::{Retention, SLICE, oldest, overdue, prune_slice};
+use super::reads::Reads;
 use crate::clock::{Clock, Mono};
 use crate::domain::TimeMs;
 use crate::persistence::{Chore, Views};
+use crate::store::Reader;
 
 /// What the housekeeper looks after.
 pub struct Housekeeper {
@@ -31,6 +33,8 @@ pub struct Housekeeper {
     pub reserve: Reserve,
     /// How long ended tasks are kept.
     pub retention: Retention,
+    /// Where the store's size is asked for.
+    pub reads: Reads,
 }
 
 /// When something was last looked after.
@@ -89,12 +93,23 @@ impl Housekeeper {
         }
     }
 
-    /// Deletes a slice of what is too old; `true`: there is more.
+    /// Deletes a slice of what is too old, and of the oldest where all of it is too much; `true`:
+    /// there is more.
     fn prune(&self, now: TimeMs) -> bool {
-        let slices = overdue(&self.retention, now);
-        let full = slices.map(|ask| {
-            prune_slice(&self.chores, ask).is_ok_and(|deleted| deleted >= u64::from(SLICE))
-        });
-        full.contains(&true)
+        let delete =
+            |ask| prune_slice(&self.chores, ask).is_ok_and(|deleted| deleted >= u64::from(SLICE));
+        let full = overdue(&self.retention, now).map(delete);
+        let too_much = self.is_too_much() && delete(oldest(now));
+        too_much || full.contains(&true)
+    }
+
+    fn is_too_much(&self) -> bool {
+        let Some(bytes_max) = self.retention.bytes_max else { return false };
+        let (tell, told) = bounded(1);
+        let question = move |reader: &mut dyn Reader| drop(tell.send(reader.used_bytes()));
+        if self.reads.ask(Box::new(question)).is_err() {
+            return false;
+        }
+        matches!(told.recv_timeout(Self::DISK), Ok(Ok(used)) if used > bytes_max)
     }
 }

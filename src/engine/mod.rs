@@ -55,6 +55,7 @@ struct Identity {
     path: Option<PathBuf>,
     reserve: Reserve,
     cpus: Vec<usize>,
+    others: Vec<usize>,
     priority_bound: u64,
     requests_max: u64,
 }
@@ -84,6 +85,11 @@ impl Engine {
     /// Deletes all ended tasks that `ask` names, slice by slice; `pruned` learns how many it was.
     pub fn prune(&self, ask: PruneAsk, pruned: Pruned) {
         self.pruner.ask(ask, pruned);
+    }
+
+    /// The CPUs that are not engine cores; all of them where none is left over.
+    pub fn other_cpus(&self) -> &[usize] {
+        &self.identity.others
     }
 
     /// The time tasks are due by.

@@ -8,7 +8,7 @@ use crate::domain::{StatusKind, TimeMs};
 use crate::persistence::{Chore, Refusal};
 use crate::store::PruneAsk;
 
-/// How long ended tasks are kept, in milliseconds.
+/// How long ended tasks are kept, in milliseconds, and how much of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Completed tasks.
@@ -17,12 +17,19 @@ pub struct Retention {
     pub failed_ms: u64,
     /// Cancelled tasks.
     pub cancelled_ms: u64,
+    /// Bytes in use beyond which the oldest go earlier; `None` for no bound.
+    pub bytes_max: Option<u64>,
 }
 
 impl Default for Retention {
     fn default() -> Retention {
         const DAY: u64 = 86_400_000;
-        Retention { completed_ms: 7 * DAY, failed_ms: 30 * DAY, cancelled_ms: 7 * DAY }
+        Retention {
+            completed_ms: 7 * DAY,
+            failed_ms: 30 * DAY,
+            cancelled_ms: 7 * DAY,
+            bytes_max: None,
+        }
     }
 }
 
@@ -96,4 +103,10 @@ pub fn overdue(retention: &Retention, now: TimeMs) -> [PruneAsk; 3] {
         ask(StatusKind::Failed, retention.failed_ms),
         ask(StatusKind::Cancelled, retention.cancelled_ms),
     ]
+}
+
+/// The oldest of all ended tasks, however young.
+pub fn oldest(now: TimeMs) -> PruneAsk {
+    let statuses = vec![StatusKind::Completed, StatusKind::Cancelled, StatusKind::Failed];
+    PruneAsk { statuses, ended_before: now, limit: SLICE }
 }

@@ -100,8 +100,8 @@ pub trait Reader: Send {
     /// When the oldest free task that is due became due.
     fn oldest_free(&mut self, now: TimeMs) -> Result<Option<TimeMs>, StoreError>;
 
-    /// The store's size on disk, in bytes.
-    fn size_bytes(&mut self) -> Result<u64, StoreError>;
+    /// How many bytes on disk hold something; what is free inside the files does not count.
+    fn used_bytes(&mut self) -> Result<u64, StoreError>;
 }
 
 /// What a start finds.

@@ -209,8 +209,16 @@ mod tests {
         let blamed = Found { epoch: 6, error: Some("crashed 3 times".into()), ..good[0].clone() };
         let blamed = Found { status: "FAILED".into(), ..blamed };
         let sleeper = Entry { task_type: "SLEEP", ..acked.clone() };
-        assert_eq!(breaches(&[sleeper.clone()], &[blamed.clone()], 5).len(), 0, "bad luck");
-        assert_eq!(breaches(&[acked.clone()], &[blamed.clone()], 5).len(), 1, "no time to be hit");
+        assert_eq!(
+            breaches(std::slice::from_ref(&sleeper), std::slice::from_ref(&blamed), 5).len(),
+            0,
+            "bad luck"
+        );
+        assert_eq!(
+            breaches(std::slice::from_ref(&acked), std::slice::from_ref(&blamed), 5).len(),
+            1,
+            "no time to be hit"
+        );
         let early = Found { epoch: 5, ..blamed };
         assert_eq!(breaches(&[sleeper], &[early], 5).len(), 1, "blamed too early");
         let many = Found { epoch: 3, ..good[0].clone() };

@@ -163,7 +163,7 @@ fn play(node: &mut Node, deed: &Deed, acknowledged: &mut Vec<TaskId>) {
         }
         Deed::Pass(ms) => node.pass(Duration::from_millis(u64::from(*ms))),
         Deed::Fail(times) => {
-            node.fail_commits(std::iter::repeat_n(Some(down()), usize::from(*times)))
+            node.fail_commits(std::iter::repeat_n(Some(down()), usize::from(*times)));
         }
     }
     node.settle();

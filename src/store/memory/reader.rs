@@ -112,7 +112,7 @@ impl Reader for MemoryReader {
         Ok(self.disk.content().table.oldest_free(now))
     }
 
-    fn size_bytes(&mut self) -> Result<u64, StoreError> {
+    fn used_bytes(&mut self) -> Result<u64, StoreError> {
         Ok(0)
     }
 }

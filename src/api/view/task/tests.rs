@@ -13,7 +13,7 @@ const CREATED: TimeMs = TimeMs(1_737_369_000_007);
 
 fn settings(compatibility: Compatibility) -> ApiSettings {
     let executor_of = Arc::new(|name: &str| (name == "NOOP").then_some("builtin"));
-    let pool = Arc::new(parse_pool(1).unwrap());
+    let pool = Arc::new(parse_pool(&[]).unwrap());
     let settings = ApiSettings::new(executor_of, pool, ManualClock::at(CREATED));
     ApiSettings { compatibility, ..settings }
 }

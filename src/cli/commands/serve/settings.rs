@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::api::gate::GateLimits;
 use crate::api::{self, ApiSettings, ExecutorOf};
-use crate::cli::config::{Compatibility, Config, Cores, Migrate};
+use crate::cli::config::{Compatibility, Config, Cores, Migrate, SizeLimit};
 use crate::domain::TimeMs;
 use crate::engine::{EngineSettings, Retention};
 use crate::execution::{CoreWish, Registry};
@@ -46,6 +46,10 @@ pub(super) fn engine(config: &Config, now: TimeMs) -> EngineSettings {
             completed_ms: ms(config.retention.completed),
             failed_ms: ms(config.retention.failed),
             cancelled_ms: ms(config.retention.cancelled),
+            bytes_max: match config.retention.max_bytes {
+                SizeLimit::None => None,
+                SizeLimit::Bytes(bytes) => Some(bytes),
+            },
         },
         path: Some(config.node.data.clone()),
         seed: seed(now),

@@ -100,7 +100,9 @@ pub fn start(
     let engine = Engine::boot(engine_settings, store, registry, Arc::clone(&clock), fatal)
         .map_err(|error| ServeError(error.to_string()))?;
     let engine = Arc::new(engine);
-    let pool = parse_pool(1).map_err(|error| failed("start the parsing thread", &error))?;
+    // Two are enough, and leave the rest to the clients' connections.
+    let rest: Vec<usize> = engine.other_cpus().iter().copied().take(2).collect();
+    let pool = parse_pool(&rest).map_err(|error| failed("start the parsing thread", &error))?;
     let defaults = ApiSettings::new(executors, Arc::new(pool), Arc::clone(&clock));
     let api = settings::api(config, defaults, &limits);
     let _ = router.set(Router::new(Arc::clone(&engine), api));

@@ -9,7 +9,7 @@ mod scheduled;
 mod walk;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,7 +29,6 @@ const STEPS_BETWEEN_LOOKS: i32 = 1000;
 pub(super) struct SqliteReader {
     conn: Connection,
     types: Types,
-    log: PathBuf,
     clock: Arc<dyn Clock>,
     limit: Arc<Limit>,
 }
@@ -60,7 +59,7 @@ impl SqliteReader {
                 over
             }),
         )?;
-        Ok(SqliteReader { conn, types: Types::default(), log: files::log(dir), clock, limit })
+        Ok(SqliteReader { conn, types: Types::default(), clock, limit })
     }
 
     /// Answers from one snapshot, within the budget if there is one.
@@ -145,12 +144,11 @@ impl Reader for SqliteReader {
         })
     }
 
-    fn size_bytes(&mut self) -> Result<u64, StoreError> {
-        let log = std::fs::metadata(&self.log).map_or(0, |meta| meta.len());
+    fn used_bytes(&mut self) -> Result<u64, StoreError> {
         self.snapshot(None, |conn, _| {
-            let pages: i64 = conn.query_row("PRAGMA page_count", (), |row| row.get(0))?;
-            let size: i64 = conn.query_row("PRAGMA page_size", (), |row| row.get(0))?;
-            Ok((pages * size) as u64 + log)
+            let number = |pragma| conn.query_row(pragma, (), |row| row.get::<_, i64>(0));
+            let used = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
+            Ok((used * number("PRAGMA page_size")?) as u64)
         })
     }
 }
