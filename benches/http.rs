@@ -12,6 +12,7 @@ mod ledger;
 
 mod http {
     pub mod client;
+    pub mod floor;
     pub mod library;
     pub mod machine;
     pub mod node;
@@ -29,7 +30,8 @@ use http::scenarios::{Effort, SCENARIOS};
 const USAGE: &str = "cargo bench --bench http -- [--list] [--seconds N] [SCENARIO...]";
 
 fn main() -> ExitCode {
-    http::library::serve_if_asked().unwrap_or_else(measure)
+    let server = http::floor::serve_if_asked().or_else(http::library::serve_if_asked);
+    server.unwrap_or_else(measure)
 }
 
 fn measure() -> ExitCode {

@@ -45,6 +45,13 @@ impl Node {
         usage(self.server.id())
     }
 
+    /// Submits one task; the body of the answer.
+    pub fn submit(&mut self, task: &Value) -> String {
+        let answer = self.client.post("/api/v1/tasks", &task.to_string()).expect("an answer");
+        assert_eq!(answer.code, 201, "{}", answer.body);
+        answer.body
+    }
+
     pub fn get(&mut self, path: &str) -> Value {
         let answer = self.client.get(path).expect("an answer");
         assert_eq!(answer.code, 200, "{path}: {}", answer.body);

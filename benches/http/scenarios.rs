@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use taskscheduler::clock::{Clock, SystemClock};
 
 use super::client::{Answers, Load, Pace, Until};
+use super::floor;
 use super::library;
 use super::node::Node;
 use super::report::{Goal, Report, Row};
@@ -78,8 +79,24 @@ fn singles(effort: Effort, report: &mut Report) {
     report.add(through.goal(Goal::AtLeast(20_000.0)).with("seconds", seconds));
     let per_task = (after.cpu_s - before.cpu_s) / done as f64 * 1e6;
     report.add(Row::new("singles", "processor time of the server a task, us", per_task));
+    let sample = json!({ "taskName": "sample", "taskType": "LOAD_TEST", "payload": "x" });
+    let sample = node.submit(&sample);
     node.stop();
+    let floor = floor_singles(effort, report, &sample);
+    let ratio = Row::new("singles", "submits of the floor's answers", answers.per_second() / floor);
+    report.add(ratio.goal(Goal::AtLeast(0.7)));
     waiting_singles(effort, report);
+}
+
+/// The same load on the same HTTP, answered without a store.
+fn floor_singles(effort: Effort, report: &mut Report, sample: &str) -> f64 {
+    let node = Node::start(|folder| floor::server(folder, sample));
+    closed(&node, 16, Until::Sent(2_000), &mut single("LOAD_TEST"));
+    let before = node.usage();
+    let answers = closed(&node, 100, effort.until(), &mut single("LOAD_TEST"));
+    let row = Row::new("singles", "answers/s of the floor, no store", answers.per_second());
+    report.add(row.answers(&answers).usage(before, node.usage()));
+    answers.per_second()
 }
 
 /// The same for a type that nobody serves: the submit alone.

@@ -209,18 +209,12 @@ mod tests {
         let blamed = Found { epoch: 6, error: Some("crashed 3 times".into()), ..good[0].clone() };
         let blamed = Found { status: "FAILED".into(), ..blamed };
         let sleeper = Entry { task_type: "SLEEP", ..acked.clone() };
-        assert_eq!(
-            breaches(std::slice::from_ref(&sleeper), std::slice::from_ref(&blamed), 5).len(),
-            0,
-            "bad luck"
-        );
-        assert_eq!(
-            breaches(std::slice::from_ref(&acked), std::slice::from_ref(&blamed), 5).len(),
-            1,
-            "no time to be hit"
-        );
-        let early = Found { epoch: 5, ..blamed };
-        assert_eq!(breaches(&[sleeper], &[early], 5).len(), 1, "blamed too early");
+        let early = [Found { epoch: 5, ..blamed.clone() }];
+        let blamed = [blamed];
+        let ends = |entry: &Entry, found: &[Found]| end_breach(entry, &found[0]).is_some();
+        assert!(!ends(&sleeper, &blamed), "bad luck");
+        assert!(ends(&acked, &blamed), "no time to be hit");
+        assert!(ends(&sleeper, &early), "blamed too early");
         let many = Found { epoch: 3, ..good[0].clone() };
         assert_eq!(one(acked, &[many]), 1, "more claims than crashes explain");
         assert_eq!(one(entry("a", Fate::Refused), &good), 1, "refused, and yet there");
