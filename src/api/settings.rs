@@ -89,8 +89,7 @@ pub fn parse_pool(cpus: &[usize]) -> Result<rayon::ThreadPool, rayon::ThreadPool
         .thread_name(|n| format!("parse-{n}"))
         .start_handler(move |n| {
             // Refused: it shares a CPU with a core, which costs speed alone.
-            let place = places.get(n).map(|&id| core_affinity::CoreId { id });
-            let _ = place.is_some_and(core_affinity::set_for_current);
+            let _ = places.get(n).is_some_and(|cpu| crate::execution::pin(*cpu));
         })
         .build()
 }

@@ -54,7 +54,7 @@ pub fn serve_with(registry: Registry, args: impl IntoIterator<Item = OsString>) 
 }
 
 fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Failure> {
-    use commands::{cancel, config, get, health, list, migrate, retry, serve, submit, version};
+    use commands::{cancel, get, health, list, migrate, retry, serve, submit, version};
     match args.command {
         None => serve::run(&args.serve, registry, around),
         Some(Command::Serve(args)) => serve::run(&args, registry, around),
@@ -63,9 +63,9 @@ fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Fa
         Some(Command::List(args)) => list::run(&args, around),
         Some(Command::Cancel(args)) => cancel::run(&args, around),
         Some(Command::Retry(args)) => retry::run(&args, around),
-        Some(Command::Config(ConfigCommand::Check(args))) => config::check(&args, around),
-        Some(Command::Config(ConfigCommand::Show(args))) => config::show(&args, around),
-        Some(Command::Config(ConfigCommand::Default)) => config::default(),
+        Some(Command::Config(ConfigCommand::Check(args))) => commands::config::check(&args, around),
+        Some(Command::Config(ConfigCommand::Show(args))) => commands::config::show(&args, around),
+        Some(Command::Config(ConfigCommand::Default)) => commands::config::default(),
         Some(Command::Migrate(command)) => migrate::run(&command, around),
         Some(Command::Health(args)) => health::run(&args, around),
         Some(Command::Version(args)) => version::run(&args),

@@ -21,5 +21,5 @@ pub use attempt::Attempt;
 pub use cores::{Cores, Stopped, Tick};
 pub use handler::{Doing, Handler};
 pub use mail::Mail;
-pub use pin::{CoreWish, Pins, allowed_cpus, cgroup_quota, choose};
+pub use pin::{CoreWish, Pins, allowed_cpus, cgroup_quota, choose, pin};
 pub use registry::{Registry, RegistryError};

@@ -92,7 +92,7 @@ pub fn allowed_cpus() -> Vec<usize> {
 }
 
 /// Pins the calling thread. `false`: the system refused.
-pub(super) fn pin(cpu: usize) -> bool {
+pub fn pin(cpu: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
 }
 

@@ -1,6 +1,5 @@
 //! Lending: which request gets which backend connection, and what happens when one is lost.
 
-use std::collections::VecDeque;
 use std::io;
 
 use mio::event::Event;
@@ -18,30 +17,6 @@ const TRIES_MAX: u8 = 3;
 const KEPT_REQUEST_BYTES_MAX: usize = 64 << 10;
 /// All of the request has been given to the backend.
 const ALL: usize = usize::MAX;
-
-/// Whole requests waiting for a backend connection, by class, in the order they came. A place names
-/// the client and the turn it was taken in, so one left behind by a client that was answered
-/// otherwise is recognised.
-#[derive(Default)]
-pub(super) struct Line {
-    health: VecDeque<(Key, u64)>,
-    report: VecDeque<(Key, u64)>,
-    ordinary: VecDeque<(Key, u64)>,
-}
-
-impl Line {
-    fn of(&mut self, class: Class) -> &mut VecDeque<(Key, u64)> {
-        match class {
-            Class::Health => &mut self.health,
-            Class::Report => &mut self.report,
-            Class::Ordinary => &mut self.ordinary,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.health.is_empty() && self.report.is_empty() && self.ordinary.is_empty()
-    }
-}
 
 impl Front {
     /// A request is whole: gives it to a backend connection or puts it in line for one.

@@ -20,6 +20,7 @@ mod front;
 mod head;
 mod inbound;
 mod limits;
+mod line;
 mod pool;
 mod reading;
 mod refusal;
