@@ -8,13 +8,10 @@ use std::io::Write as _;
 use httparse::{EMPTY_HEADER, Error, Header};
 
 use super::class::Class;
-use super::limits::GateLimits;
+use super::limits::{GateLimits, HEADERS_CAP};
 use super::refusal::{
     LARGE_BODY, LARGE_HEAD, NO_LENGTH, ODD_CODING, ODD_EXPECTATION, ODD_VERSION, Refusal, bad,
 };
-
-/// The most header lines any configuration allows.
-pub(super) const HEADERS_CAP: usize = 64;
 
 /// Digits of a length that is written before it is known.
 pub(super) const LENGTH_DIGITS: usize = 12;

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// The most header lines any configuration allows.
+pub(super) const HEADERS_CAP: usize = 64;
+
 /// Every limit of the gate. The defaults serve a public port; tests use shorter times.
 #[derive(Debug, Clone)]
 pub struct GateLimits {
@@ -99,7 +102,7 @@ impl GateLimits {
         self.backends_reserved = self.backends_reserved.min(self.backends_max / 2);
         let left = ours.saturating_sub(self.backends_max * DESCRIPTORS_PER_BACKEND);
         self.connections_max = self.connections_max.min(left).max(1);
-        self.headers_max = self.headers_max.min(super::head::HEADERS_CAP);
+        self.headers_max = self.headers_max.min(HEADERS_CAP);
         self
     }
 
