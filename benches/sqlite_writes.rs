@@ -14,6 +14,7 @@ mod machine;
 #[path = "sqlite_writes/through.rs"]
 mod through;
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -66,7 +67,7 @@ fn main() {
     );
     let mut line = |name: &str, figures: [String; 4]| {
         let [median, least, most, cpu] = figures;
-        table.push_str(&format!("{name:<50} {median:>9} {least:>9} {most:>9} {cpu:>9}\n"));
+        writeln!(table, "{name:<50} {median:>9} {least:>9} {most:>9} {cpu:>11}").expect("a text");
     };
     line("tasks/s", ["median", "least", "most", "CPU us/task"].map(str::to_owned));
     for (way, measured) in &mut rates {
@@ -82,8 +83,9 @@ fn main() {
     }
     print!("{table}");
     if only.is_none() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results/sqlite_writes.txt");
-        std::fs::write(path, table).expect("the results folder can be written");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results");
+        std::fs::create_dir_all(folder).expect("the results folder can be made");
+        std::fs::write(format!("{folder}/sqlite_writes.txt"), table).expect("the results folder can be written");
     }
 }
 

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use self::files::Lock;
 use self::types::Types;
@@ -133,9 +134,20 @@ impl SqliteStore {
         let rolled_back =
             self.conn.is_autocommit() || statement::run(&self.conn, "ROLLBACK").is_ok();
         if let StoreError::Broken(why) = error {
-            self.broken = Some(why.clone());
+            self.break_off(why.clone());
         } else if !rolled_back {
-            self.broken = Some(format!("the transaction could not be rolled back after: {error}"));
+            self.break_off(format!("the transaction could not be rolled back after: {error}"));
+        }
+    }
+
+    /// Nothing is written from now on, not even what closing a database usually writes: its sync
+    /// could succeed although the one before failed and took pages with it.
+    fn break_off(&mut self, why: String) {
+        self.broken = Some(why);
+        if let Err(error) =
+            self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        {
+            log::error!("closing the store will write to the disk once more: {error}");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::store::{PruneAsk, StoreError};
 /// Idempotency keys forgotten in one slice.
 const KEYS_SLICE: i64 = 4000;
 /// Minutes older than this many days before the oldest key are forgotten.
-const MINUTES_KEPT: i64 = 400 * 24 * 60;
+const MINUTES_KEPT: i64 = 90 * 24 * 60;
 /// Free pages are left for the next rows unless there are more than these (8 MiB) ...
 const FREE_PAGES_KEPT: i64 = 2048;
 /// ... and are given back in slices of this many.
@@ -153,7 +153,7 @@ impl SqliteStore {
         match self.conn.prepare_cached(pragma).and_then(|mut p| p.query_row((), |_| Ok(()))) {
             Ok(()) => {}
             Err(error) => match StoreError::from(error) {
-                StoreError::Broken(why) => self.broken = Some(why),
+                StoreError::Broken(why) => self.break_off(why),
                 // Readers are in the way or the disk is full: the log holds everything, and the
                 // next commit tries again.
                 other => log::warn!("the log was not checkpointed: failed to {other}"),
