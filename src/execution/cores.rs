@@ -34,6 +34,8 @@ pub struct Cores {
     /// Which of the CPUs each seat's thread has, if it has one.
     place_of: Vec<Option<usize>>,
     spares: Vec<Core>,
+    /// Threads that have not ended.
+    threads: usize,
     /// Threads that are inside a handler that was given up.
     stuck: usize,
     over: (Sender<Over>, Receiver<Over>),
@@ -86,7 +88,7 @@ impl Cores {
         mail: Mail,
     ) -> io::Result<Cores> {
         let halt = Stop::new();
-        let count = seats.len();
+        let count = entrance.board().seats();
         let make = |seat| {
             let (registry, clock) = (Arc::clone(&registry), Arc::clone(&clock));
             Core::new(seat, registry, clock, mail.another(), halt.clone())
@@ -101,6 +103,7 @@ impl Cores {
             cpus: pins.cpus.clone(),
             place_of: vec![None; count],
             spares,
+            threads: 0,
             stuck: 0,
             over: bounded(count),
             watch: Watch::new(count),
@@ -117,11 +120,9 @@ impl Cores {
     pub fn tick(&mut self) -> Tick {
         let mut tick = Tick::default();
         while let Ok(over) = self.over.1.try_recv() {
+            // Only a stuck thread ends before the stop.
             self.stuck = self.stuck.saturating_sub(1);
-            match over {
-                Over::Ended(core) => self.spares.push(*core),
-                Over::Died => tick.must_exit = true,
-            }
+            tick.must_exit |= !self.take_back(over);
         }
         let now = self.clock.mono();
         for found in self.watch.look(self.entrance.board(), now) {
@@ -153,27 +154,31 @@ impl Cores {
         self.halt.ask();
         self.await_threads(grace);
         self.mail.flush_within(grace);
-        match self.on_threads() {
+        match self.threads {
             0 => Stopped::Clean,
             left => Stopped::Left(left),
         }
     }
 
-    /// How many threads have not ended.
-    fn on_threads(&self) -> usize {
-        self.place_of.len() - self.spares.len()
-    }
-
     fn await_threads(&mut self, at_most: Duration) {
         let from = self.clock.mono();
-        while self.on_threads() > 0 {
+        while self.threads > 0 {
             let left = at_most.saturating_sub(self.clock.mono().since(from));
             match self.over.1.recv_timeout(left) {
-                Ok(Over::Ended(core)) => self.spares.push(*core),
-                Ok(Over::Died) => {}
+                Ok(over) => self.take_back(over),
                 Err(_) => return,
-            }
+            };
         }
+    }
+
+    /// A thread has ended. `false`: its core is lost with it.
+    fn take_back(&mut self, over: Over) -> bool {
+        self.threads -= 1;
+        match over {
+            Over::Ended(core) => self.spares.push(*core),
+            Over::Died => return false,
+        }
+        true
     }
 
     /// Reports a run that was given up in its name and puts a spare core on its CPU. `false`: there
@@ -224,6 +229,7 @@ impl Cores {
             let _ = over.send(last_word);
         })?;
         self.place_of[seat] = Some(place);
+        self.threads += 1;
         Ok(true)
     }
 }

@@ -16,6 +16,9 @@ mod pin;
 mod registry;
 mod watch;
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 pub use self::core::{Core, Step};
 pub use attempt::Attempt;
 pub use cores::{Cores, Stopped, Tick};

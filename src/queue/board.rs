@@ -87,6 +87,11 @@ impl Board {
         &self.rows[seat]
     }
 
+    /// How many seats there are.
+    pub fn seats(&self) -> usize {
+        self.rows.len()
+    }
+
     /// What runs now, seat by seat.
     pub fn running(&self) -> impl Iterator<Item = Running> {
         self.rows.iter().enumerate().filter_map(|(seat, row)| row.read(seat))

@@ -71,8 +71,8 @@ fn take_all(mut seat: Seat<()>, stamps: &Stamps, tactic: &Tactic<()>) -> Seen {
             Take::Taken(taken) => (taken.ticket.band.rank(), true),
             Take::Nothing | Take::Withdrawn => (5, false),
         };
-        for (rank, visible) in visible.iter().enumerate().take(bands) {
-            let overlooked = stamps.overlooked(rank, *visible, &mut floors);
+        for (rank, visible) in visible.into_iter().enumerate().take(bands) {
+            let overlooked = stamps.overlooked(rank, visible, &mut floors);
             seen.overlooked = seen.overlooked.max(overlooked);
         }
         if found {
