@@ -61,7 +61,8 @@ fn main() {
         }
     }
     let mut table = format!(
-        "{}\nSQLite {}, {TASKS} tasks, payload 100 bytes, batches of {BATCH}, claims of {CLAIM}\n\n",
+        "{}\nSQLite {}, {TASKS} tasks, payload 100 bytes, batches of {BATCH}, \
+         claims of {CLAIM}\n\n",
         serde_json::to_string(&machine::facts()).expect("facts are JSON"),
         rusqlite::version(),
     );
@@ -85,7 +86,8 @@ fn main() {
     if only.is_none() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results");
         std::fs::create_dir_all(folder).expect("the results folder can be made");
-        std::fs::write(format!("{folder}/sqlite_writes.txt"), table).expect("the results folder can be written");
+        std::fs::write(format!("{folder}/sqlite_writes.txt"), table)
+            .expect("the results folder can be written");
     }
 }
 

@@ -9,7 +9,6 @@ use super::{
     BATCH, LANE_TO_LANE, PROMISED, RETRY_IS_EMPTY, Random, SWAPPED, lanes, seed_retries, ticket,
 };
 use crate::domain::Band;
-use crate::queue::Source::{Intake, OtherLane};
 use crate::queue::entrance::Holds;
 use crate::queue::scan::{Scan, Tactic};
 use crate::queue::{Entrance, Moment, Seat, Share, Take, Taken, Ticket};

@@ -24,7 +24,8 @@ fn ask(field: SortField, filter: Filter, place: Place, budget_ms: u32) -> PageAs
     PageAsk { filter, sorting, place, size: 20, payloads: false, budget_ms }
 }
 
-/// Whether a question was given up. A budget of nought ends it at the first look at the clock, after
+/// Whether a question was given up. A budget of nought ends it at the first look at the clock,
+/// after
 /// 1,000 steps of SQLite's machine, so the clock of a busy test machine plays no part. Steps are
 /// counted over the life of a statement, so each question gets a reader of its own.
 fn given_up(store: &SqliteStore, ask: &PageAsk) -> bool {
