@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, bounded};
 use taskscheduler::api::gate::{BackendSource, Gate, GateConfig, GateHandle, GateLimits, Listen};
 use taskscheduler::api::server::{Backend, BackendConfig, Handler};
 use taskscheduler::clock::{Clock, SystemClock};
@@ -45,7 +45,7 @@ impl House {
 
     /// A gate before a backend of the test's own.
     pub fn before(limits: GateLimits, backend: Box<dyn BackendSource>) -> House {
-        let (_, held) = unbounded();
+        let (_, held) = bounded(1);
         let clock = Arc::new(SystemClock::new());
         House::start(limits, clock, backend, tempfile::tempdir().unwrap(), held)
     }
@@ -111,7 +111,7 @@ pub fn backend(dir: &TempDir, handler: Handler) -> Backend {
 /// A handler for all tests: it gives back what it got, holds requests to `/hold`, and makes long
 /// answers under `/long/N` (with their length) and `/stream/N` (without).
 pub fn echoing() -> (Handler, Receiver<Request>) {
-    let (hold, held) = unbounded();
+    let (hold, held) = bounded(1024);
     let handler = move |mut request: Request| {
         let path = request.url().to_owned();
         let mut parts = path.trim_start_matches('/').splitn(2, '/');
