@@ -88,9 +88,6 @@ impl Default for GateLimits {
     }
 }
 
-/// The most header lines any configuration allows.
-pub(super) const HEADERS_CAP: usize = 64;
-
 /// A backend connection costs the gate's end, the backend's end and the backend's duplicate of it.
 const DESCRIPTORS_PER_BACKEND: usize = 3;
 
