@@ -25,9 +25,8 @@ fn ask(field: SortField, filter: Filter, place: Place, budget_ms: u32) -> PageAs
 }
 
 /// Whether a question was given up. A budget of nought ends it at the first look at the clock,
-/// after
-/// 1,000 steps of SQLite's machine, so the clock of a busy test machine plays no part. Steps are
-/// counted over the life of a statement, so each question gets a reader of its own.
+/// after 1,000 steps of SQLite's machine, so the clock of a busy test machine plays no part. Steps
+/// are counted over the life of a statement, so each question gets a reader of its own.
 fn given_up(store: &SqliteStore, ask: &PageAsk) -> bool {
     let mut reader = store.reader().unwrap();
     matches!(reader.page(ask), Err(StoreError::TooBroad { .. }))
