@@ -16,6 +16,8 @@ pub fn facts() -> Value {
         "cpu": model.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
         "memoryMiB": memory_kib / 1024,
+        // Of the last minute, before the run: above 1 somebody else was at work.
+        "loadBefore": read("/proc/loadavg").split(' ').next().unwrap_or_default(),
         "kernel": read("/proc/sys/kernel/osrelease").trim(),
         "rustc": output("rustc", &["--version"]),
         "commit": output("git", &["rev-parse", "--short", "HEAD"]),
