@@ -5,6 +5,7 @@ mod signals;
 mod start;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::select;
 
@@ -16,7 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::execution::Registry;
 
 use signals::Signals;
-use start::start;
+use start::{Running, start};
 
 /// Serves until a signal asks for an end.
 pub fn run(args: &ConfigArgs, registry: Registry, around: &Surroundings) -> Result<Exit, Failure> {
@@ -37,22 +38,33 @@ pub fn run(args: &ConfigArgs, registry: Registry, around: &Surroundings) -> Resu
     let (url, store, promise) = (running.url(), running.store(), running.promise());
     log::info!("serving {url} from {store}; {promise}");
 
-    let died = running.died();
-    select! {
-        recv(signals.asked) -> signal => {
-            let name = signal.unwrap_or("the end of the signal thread");
-            let patience = loaded.config.engine.drain_timeout;
-            log::info!("{name}: no new work; running work has {patience:?}");
-        }
-        recv(died) -> reason => {
-            let reason = reason.unwrap_or_else(|_| "a thread of the engine ended".into());
-            log::error!("stopping: {reason}");
-            return Err(Failure::new(Exit::Failed, reason));
-        }
+    if let Err(reason) = wait(&running, &signals, loaded.config.engine.drain_timeout) {
+        log::error!("stopping: {reason}");
+        return Err(Failure::new(Exit::Failed, reason));
     }
     running.drain().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     log::info!("stopped");
     Ok(Exit::Done)
+}
+
+/// Waits for the wish to end; an error if something that must not end has ended.
+fn wait(running: &Running, signals: &Signals, drain: Duration) -> Result<(), String> {
+    let died = running.died();
+    loop {
+        select! {
+            recv(signals.asked) -> signal => {
+                let name = signal.unwrap_or("the end of the signal thread");
+                log::info!("{name}: no new work; running work has {drain:?}");
+                return Ok(());
+            }
+            recv(died) -> reason => {
+                return Err(reason.unwrap_or_else(|_| "a thread of the engine ended".into()));
+            }
+            default(Duration::from_secs(1)) => if !running.gate_is_open() {
+                return Err("the gate's thread ended".into());
+            }
+        }
+    }
 }
 
 /// Says what a person should know about the configuration before the server starts.

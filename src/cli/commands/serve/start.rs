@@ -53,6 +53,11 @@ impl Running {
         }
     }
 
+    /// Whether the gate still serves; its end is the end of the server.
+    pub fn gate_is_open(&self) -> bool {
+        self.gate.is_running()
+    }
+
     /// Gives the reason once if a thread that must not end has ended.
     pub fn died(&self) -> Receiver<String> {
         self.died.clone()
