@@ -60,7 +60,7 @@ fn a_full_file_system_refuses_and_takes_more_once_there_is_room() {
     std::fs::create_dir(ground.path().join("data")).unwrap();
     // A file system of its own, seen by the copy alone.
     let mount =
-        "mount -t tmpfs -o size=3m,mode=700 tmpfs \"$STORE_FAULT/data\" && exec \"$0\" \"$@\"";
+        "mount -t tmpfs -o size=6m,mode=700 tmpfs \"$STORE_FAULT/data\" && exec \"$0\" \"$@\"";
     let myself = "a_full_file_system_refuses_and_takes_more_once_there_is_room";
     let unshare = ["-rm", "sh", "-c", mount];
     let Some(error) = meet("unshare", &unshare, ground.path(), myself) else { return };
@@ -119,8 +119,13 @@ fn is_the_copy() -> bool {
     let dir = ground.join("data");
     let mut ledger = std::fs::File::create(ground.join("ledger")).unwrap();
     let mut store = open(&dir);
+    // More than the store will take, so that once it is gone there is room even for a start, which
+    // needs some.
     let filler = dir.join("filler");
-    std::fs::write(&filler, vec![7; 300 * 1024]).unwrap();
+    std::fs::create_dir(&filler).unwrap();
+    for part in 0..30 {
+        std::fs::write(filler.join(part.to_string()), vec![7; 100 * 1024]).unwrap();
+    }
     let mut next = 1;
     let error = loop {
         match store.commit(&bulky(next)) {
@@ -138,7 +143,7 @@ fn is_the_copy() -> bool {
         Cure::StopServer => never_again(store, next),
         Cure::RefuseInserts => {
             assert!(store.commit(&bulky(next)).is_err(), "it is still full");
-            std::fs::remove_file(&filler).unwrap();
+            std::fs::remove_dir_all(&filler).unwrap();
             assert!(store.commit(&bulky(next)).is_ok(), "there is room again");
             drop(store);
             assert_stored(&dir, &(1..=next).collect::<Vec<_>>());
