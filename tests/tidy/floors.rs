@@ -175,7 +175,8 @@ pub fn foreign_crates(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     for at in source.find(&["::"]).filter(|at| *at > 0) {
         let name = source.word(at - 1);
-        if name == "env" && source.word(at + 1).starts_with("var") && top != "cli" {
+        let reads = name == "env" && source.word(at + 1).starts_with("var");
+        if reads && top != "cli" && source.is_product() {
             found.push(source.finding(at, "the environment is read below `cli`"));
         }
         // What follows names the first part of a path only.

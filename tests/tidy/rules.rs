@@ -72,6 +72,7 @@ pub const RULES: &[Rule] = &[
             sample!("src/store/sqlite/mod.rs", "use rusqlite::Connection;"),
             sample!("src/cli/config.rs", "fn f() { std::env::var(\"HOME\") }"),
             sample!("src/domain/id.rs", "use std::fmt; // serde::Serialize"),
+            sample!("src/store/tests/disk.rs", "fn f() { std::env::var(\"CHILD\") }"),
         ],
     },
     Rule {
@@ -164,7 +165,11 @@ pub const RULES: &[Rule] = &[
             sample!("src/api/mod.rs", "use crossbeam_channel::unbounded; fn f() { unbounded() }"),
             sample!("src/api/mod.rs", "fn f() { std::sync::mpsc::channel() }"),
         ],
-        good: &[sample!("src/api/mod.rs", "fn f() { crossbeam_channel::bounded(8) }")],
+        good: &[
+            sample!("src/api/mod.rs", "fn f() { crossbeam_channel::bounded(8) }"),
+            sample!("src/api/gate/tests.rs", "fn f() { std::sync::mpsc::channel() }"),
+            sample!("tests/gate.rs", "fn f() { std::sync::mpsc::channel() }"),
+        ],
     },
     Rule {
         name: "headers",

@@ -43,6 +43,12 @@ impl Source {
         Some(parts)
     }
 
+    /// Part of the product, and not only of its tests.
+    pub fn is_product(&self) -> bool {
+        let parts = self.module().unwrap_or_default();
+        !parts.is_empty() && !parts.contains(&"tests")
+    }
+
     pub fn word(&self, at: usize) -> &str {
         self.tokens.get(at).map_or("", |token| &token.text)
     }

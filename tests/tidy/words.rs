@@ -99,6 +99,9 @@ pub fn unsafe_code(source: &Source) -> Vec<Finding> {
 
 pub fn unbounded_queues(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
+    if !source.is_product() {
+        return found;
+    }
     for row in [&["unbounded", "("][..], &["mpsc", "::", "channel"]] {
         for at in source.find(row) {
             found.push(source.finding(at, "a queue without a limit"));
