@@ -86,6 +86,27 @@ fn what_finds_no_room_waits_in_the_store_and_comes_in_order() {
     assert_eq!(ran, ids);
 }
 
+/// Each poll brought one claim only, so tasks that were due together trickled in.
+#[test]
+fn a_backlog_that_became_due_together_comes_in_without_waiting_for_polls() {
+    let mut node = Node::new();
+    let due = START.plus_ms(7 * 86_400_000);
+    let ids = 6000;
+    for _ in 0..ids / 100 {
+        let scheduled = Draft { scheduled_for: Some(due), ..draft("NOOP") };
+        let batch = (0..100).map(|_| checked(scheduled.clone())).collect();
+        let told = node.send(batch);
+        node.settle();
+        assert!(matches!(told.try_recv(), Ok(Ok(Answer::Stored { .. }))));
+    }
+    node.pass(Duration::from_secs(7 * 86_400));
+    let mut ran = 0;
+    while node.run(Outcome::Done(None)).is_some() {
+        ran += 1;
+    }
+    assert_eq!(ran, ids);
+}
+
 #[test]
 fn a_type_nobody_serves_is_stored_and_delays_nobody() {
     let mut node = Node::new();

@@ -49,9 +49,9 @@ impl Writer {
 
     /// Takes claimed rows into memory.
     pub(super) fn take_claimed(&mut self, ask: &ClaimAsk, claimed: Claimed, now: TimeMs) {
-        if claimed.tasks.len() < ask.limit as usize {
-            self.overflow[ask.band] = false;
-        }
+        // A full claim says that there is more; also where nothing was submitted free by this
+        // incarnation, as with tasks that were scheduled and have become due together.
+        self.overflow[ask.band] = claimed.tasks.len() >= ask.limit as usize;
         for task in claimed.tasks {
             let band = task.spec.band;
             let ready = task.state.status.due().is_none_or(|due| due <= now);
