@@ -9,6 +9,7 @@
 
 use crossbeam_utils::CachePadded;
 
+use super::Ticket;
 use super::sync::{AtomicU64, Ordering, fence};
 use crate::clock::Mono;
 use crate::domain::{Epoch, Run, TaskId, TimeMs};
@@ -201,8 +202,26 @@ impl Row {
         RunNumber(count << 1)
     }
 
+    /// Puts the ticket's run on the board, then takes the ticket; takes the run off again if the
+    /// ticket was withdrawn. In this order, for [`Board::ask_stop`] rests on it.
+    pub fn start<W>(&self, run: RunNumber, ticket: &Ticket<W>, at: Moment) -> bool {
+        self.begin(run, ticket.id, ticket.epoch, at, ticket.ready_at);
+        let is_ours = ticket.take();
+        if !is_ours {
+            self.end();
+        }
+        is_ours
+    }
+
     /// Puts a run on the board. Only the seat itself calls this, and only when nothing runs.
-    pub fn begin(&self, run: RunNumber, id: TaskId, epoch: Epoch, at: Moment, ready_at: TimeMs) {
+    pub(super) fn begin(
+        &self,
+        run: RunNumber,
+        id: TaskId,
+        epoch: Epoch,
+        at: Moment,
+        ready_at: TimeMs,
+    ) {
         // The run word is nought since the last end. A reader that sees one of these stores also
         // sees, behind its own fence, that the run word has changed.
         fence(Ordering::Release);

@@ -104,12 +104,10 @@ fn who_cannot_withdraw_finds_the_run_or_its_end() {
                 (Arc::clone(&board), Arc::clone(&ticket), Arc::clone(&over));
             thread::spawn(move || {
                 let (row, run) = (board.row(0), Row::number(1));
-                row.begin(run, ticket.id, ticket.epoch, Moment::default(), TimeMs::ZERO);
-                if ticket.take() {
+                if row.start(run, &ticket, Moment::default()) {
                     over.store(1, Ordering::Relaxed);
+                    row.end();
                 }
-                row.end();
-                row.is_asked(run)
             })
         };
         if !ticket.withdraw() && !board.ask_stop(id(1), Epoch(1)) {

@@ -259,11 +259,8 @@ impl<W> Seat<W> {
         }
         self.runs += 1;
         let run = Row::number(self.runs);
-        // First onto the board, then taken: see `Board::ask_stop`.
-        self.row().begin(run, ticket.id, ticket.epoch, now, ticket.ready_at);
         let row = self.row();
-        if !ticket.take() {
-            row.end();
+        if !row.start(run, &ticket, now) {
             board::add(&row.withdrawn, 1);
             return Take::Withdrawn;
         }

@@ -180,9 +180,7 @@ fn a_withdrawn_ticket_never_reaches_its_handler() {
 #[test]
 fn reports_go_in_full_blocks_or_after_a_millisecond_or_when_there_is_nothing_to_do() {
     let mut stage = Stage::new(1);
-    for _ in 0..Mail::BLOCK + 3 {
-        stage.push("NOOP");
-    }
+    stage.push_all("NOOP", Mail::BLOCK + 3);
     let mut core = stage.core();
     (0..Mail::BLOCK).for_each(|_| assert_eq!(core.step(), Step::Ran));
     assert!(stage.reports.1.is_empty());
@@ -219,9 +217,7 @@ fn a_core_whose_reports_are_not_taken_takes_no_tickets_and_loses_nothing() {
     let mut stage = Stage::new(1);
     stage.reports = crossbeam_channel::bounded(1);
     let total = 4 * Mail::BLOCK;
-    for _ in 0..total {
-        stage.push("NOOP");
-    }
+    stage.push_all("NOOP", total);
     let mut core = stage.core();
     while core.step() != Step::MailFull {}
     // One block in the channel, one in the core.

@@ -70,9 +70,7 @@ fn a_load_that_lands_in_one_lane_is_shared_by_all_cores() {
     let mut stage = Stage::new(3).with("PAIR", move |_: &Attempt<'_>| {
         both.wait();
     });
-    for _ in 0..17 {
-        stage.push("PAIR");
-    }
+    stage.push_all("PAIR", 17);
     // The first seat moves some into its lane and stays inside its handler.
     let mut first = stage.seats.remove(0);
     let Take::Taken(_) = first.take(Moment::default()) else { panic!("nothing taken") };
@@ -141,9 +139,7 @@ fn a_stuck_core_is_given_up_reported_once_and_replaced() {
 #[test]
 fn when_the_last_spare_is_stuck_the_process_must_exit() {
     let (mut stage, let_go) = deaf(Stage::new(Cores::seats_for(1)));
-    for _ in 0..3 {
-        stage.push("DEAF");
-    }
+    stage.push_all("DEAF", 3);
     let mut cores = start(&mut stage, 1);
     for stuck in 1..=3 {
         await_began(&stage, &mut cores);

@@ -88,6 +88,12 @@ impl Stage {
         id
     }
 
+    fn push_all(&mut self, task_type: &str, n: usize) {
+        for _ in 0..n {
+            self.push(task_type);
+        }
+    }
+
     /// All reports that have been mailed so far.
     fn reported(&self) -> Vec<Report> {
         self.reports.1.try_iter().flatten().collect()
