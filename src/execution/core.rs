@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Attempt, Doing, Handler, Mail, Registry};
-use crate::clock::Clock;
+use crate::clock::{Clock, Mono};
 use crate::domain::{Failure, FailureKind, Outcome, Run};
 use crate::persistence::{Happened, Report, Ticket, Work};
 use crate::queue::{Moment, RunEnd, Seat, Take, Taken};
@@ -23,6 +23,9 @@ pub struct Core {
     clock: Arc<dyn Clock>,
     mail: Mail,
     halt: Stop,
+    /// When the run before ended. The next one starts then, if it follows at once: reading the
+    /// clock is a good part of what a take costs.
+    ended: Option<Mono>,
 }
 
 /// What a step did.
@@ -49,7 +52,7 @@ impl Core {
         mail: Mail,
         halt: Stop,
     ) -> Core {
-        Core { seat, registry, clock, mail, halt }
+        Core { seat, registry, clock, mail, halt, ended: None }
     }
 
     /// Which seat it sits on.
@@ -59,7 +62,8 @@ impl Core {
 
     /// Takes and runs one ticket.
     pub fn step(&mut self) -> Step {
-        let now = Moment { mono: self.clock.mono(), wall: self.clock.now() };
+        let mono = self.ended.take().unwrap_or_else(|| self.clock.mono());
+        let now = Moment { mono, wall: self.clock.now() };
         if self.mail.is_due(now.mono) && !self.mail.flush() {
             return Step::MailFull;
         }
@@ -107,6 +111,7 @@ impl Core {
         if let Some(what) = what {
             self.mail.post(Report { id: ticket.id, epoch: ticket.epoch, what }, end);
         }
+        self.ended = Some(end);
         Step::Ran
     }
 

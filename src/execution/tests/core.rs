@@ -186,13 +186,13 @@ fn reports_go_in_full_blocks_or_after_a_millisecond_or_when_there_is_nothing_to_
     assert!(stage.reports.1.is_empty());
     assert_eq!(core.step(), Step::Ran);
     assert_eq!(stage.next_block().len(), Mail::BLOCK);
+    // The next run notices, and the step after it sends both.
     stage.clock.advance(Duration::from_millis(1));
-    assert_eq!(core.step(), Step::Ran);
-    assert_eq!(stage.next_block().len(), 1);
-    assert_eq!(core.step(), Step::Ran);
+    (0..2).for_each(|_| assert_eq!(core.step(), Step::Ran));
+    assert_eq!(stage.next_block().len(), 2);
     assert!(stage.reports.1.is_empty());
     assert_eq!(core.step(), Step::Idle);
-    assert_eq!(stage.next_block().len(), 2);
+    assert_eq!(stage.next_block().len(), 1);
 }
 
 #[test]
