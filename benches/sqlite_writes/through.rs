@@ -137,6 +137,7 @@ fn asks() -> Vec<ClaimAsk> {
     let ask = |band| ClaimAsk {
         band,
         limit: CLAIM as u32 / 5,
+        bytes_max: usize::MAX,
         due_by: NOW,
         types: Arc::new(["NOOP".into()]),
     };

@@ -126,6 +126,15 @@ impl Suspicion {
         }
     }
 
+    /// The same, before its next start is on record.
+    pub fn waiting(self) -> Suspicion {
+        match self {
+            Suspicion::None => Suspicion::None,
+            Suspicion::Suspect { .. } => Suspicion::Suspect { started: false },
+            Suspicion::Loner { crashes, .. } => Suspicion::Loner { started: false, crashes },
+        }
+    }
+
     /// The same, once its durable start is on record.
     pub fn started(self) -> Suspicion {
         match self {

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::housekeeper::Housekeeper;
 use super::prune::{self, Pruner};
@@ -134,7 +135,6 @@ impl Engine {
         let cores = Arc::new(Mutex::new(cores));
         let keeper = Housekeeper {
             clock: Arc::clone(&clock),
-            watch_cores: watch(Arc::clone(&cores)),
             views: Arc::clone(&views),
             chores: chores.clone(),
             path: settings.path,
@@ -149,7 +149,12 @@ impl Engine {
             Ok(())
         })?;
         let (housekeeping, stop) = bounded::<()>(1);
-        threads::spawn("housekeeper", &fatal, move || keeper.run(&stop))?;
+        let (stop_watch, watched) = (stop.clone(), Arc::clone(&cores));
+        threads::spawn("watch", &fatal, move || watch(&watched, &stop_watch))?;
+        threads::spawn("housekeeper", &fatal, move || {
+            keeper.run(&stop);
+            Ok(())
+        })?;
 
         let Posts { mailbox, bell, .. } = posts;
         let running = Running { cores, writer_over, bell, housekeeping };
@@ -244,15 +249,18 @@ fn start_writer(mut writer: Writer, fatal: &Fatal) -> std::io::Result<Receiver<(
     Ok(is_over)
 }
 
-/// Looks after the cores; an error when there are none left to go on with.
-fn watch(cores: Arc<Mutex<Cores>>) -> Box<dyn FnMut() -> Result<(), String> + Send> {
-    Box::new(move || {
+/// How often the cores are looked at.
+const WATCH: Duration = Duration::from_millis(20);
+
+/// Looks after the cores until `stop` is closed; an error when there are none left to go on with.
+fn watch(cores: &Mutex<Cores>, stop: &Receiver<()>) -> Result<(), String> {
+    while stop.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) {
         // A drain holds the cores while it stops them; there is nothing to watch then.
-        let Ok(mut cores) = cores.try_lock() else { return Ok(()) };
+        let Ok(mut cores) = cores.try_lock() else { continue };
         let tick = cores.tick();
         if tick.must_exit {
             return Err(format!("go on: {} cores are stuck in handlers", tick.stuck));
         }
-        Ok(())
-    })
+    }
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! The housekeeper: looks after what nobody else has time for.
 //!
-//! It watches the cores, the disk and the age of what is stored, each at its own pace. It changes
-//! nothing itself: it tells the writer, or leaves chores for the persist thread.
+//! It watches the disk, and the age and the size of what is stored, each at its own pace. It changes
+//! nothing itself: it tells the writer, or leaves chores for the persist thread. It may wait for the
+//! store; whoever must not, as the watch over the cores, has a thread of its own.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,8 +22,6 @@ use crate::store::Reader;
 pub struct Housekeeper {
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Called each round; says why the process must end, if it must.
-    pub watch_cores: Box<dyn FnMut() -> Result<(), String> + Send>,
     /// Where the disk's state is told.
     pub views: Arc<Views>,
     /// Work for the persist thread.
@@ -46,7 +45,7 @@ struct Rounds {
 }
 
 impl Housekeeper {
-    const CORES: Duration = Duration::from_millis(20);
+    const ROUND: Duration = Duration::from_millis(100);
     const DISK: Duration = Duration::from_secs(1);
     const PRUNE: Duration = Duration::from_secs(10);
     const UPKEEP: Duration = Duration::from_secs(5);
@@ -54,13 +53,11 @@ impl Housekeeper {
     const KEYS_MS: i64 = 86_400_000;
 
     /// Looks after everything until `stop` is closed.
-    pub fn run(mut self, stop: &Receiver<()>) -> Result<(), String> {
+    pub fn run(self, stop: &Receiver<()>) {
         let mut rounds = Rounds::default();
-        while stop.recv_timeout(Self::CORES) == Err(RecvTimeoutError::Timeout) {
-            (self.watch_cores)()?;
+        while stop.recv_timeout(Self::ROUND) == Err(RecvTimeoutError::Timeout) {
             self.round(&mut rounds);
         }
-        Ok(())
     }
 
     fn round(&self, rounds: &mut Rounds) {

@@ -141,7 +141,8 @@ impl Engine {
     }
 
     fn post(&self, message: Message) {
-        if self.views.refusing() && !matches!(message, Message::Look(..)) {
+        let heard = matches!(message, Message::Look(..)) || message.is_report();
+        if self.views.refusing() && !heard {
             return refuse(message, &Refusal::Stopping);
         }
         if let Err(message) = self.mailbox.post(message) {

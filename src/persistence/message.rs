@@ -36,6 +36,14 @@ pub enum Message {
     Do(TaskId, Command, Receipt),
 }
 
+impl Message {
+    /// Whether it tells how a running attempt ended, which is heard even while the server stops.
+    pub fn is_report(&self) -> bool {
+        let Message::Do(_, Command::Put(status), _) = self else { return false };
+        status.is_terminal()
+    }
+}
+
 /// A checked submit.
 #[derive(Debug)]
 pub struct Order {

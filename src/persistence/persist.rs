@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, never, select};
+use crossbeam_channel::{Receiver, Sender, never, select_biased};
 
 use super::bell::Bell;
 use crate::domain::{ChangeKind, TimeMs};
@@ -88,7 +88,7 @@ impl Persist {
 
     /// Waits for one thing to do and does it.
     pub fn wait(&mut self) -> PersistStep {
-        select! {
+        select_biased! {
             recv(self.jobs) -> job => if let Ok(job) = job {
                 self.commit(job)
             } else {

@@ -6,7 +6,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::domain::{Suspicion, TaskId};
+use crate::domain::{Band, BandMap, Suspicion, TaskId};
 
 /// How many ordinary suspects may be between their durable start and their end.
 const TOGETHER_MAX: usize = 256;
@@ -14,7 +14,7 @@ const TOGETHER_MAX: usize = 256;
 /// The waiting and the running suspects.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
-    waiting: VecDeque<TaskId>,
+    waiting: BandMap<VecDeque<TaskId>>,
     loners: VecDeque<TaskId>,
     running: HashSet<TaskId>,
     alone: bool,
@@ -22,10 +22,10 @@ pub(super) struct Suspects {
 
 impl Suspects {
     /// A suspect that could start now waits for its turn.
-    pub fn enqueue(&mut self, id: TaskId, suspicion: Suspicion) {
+    pub fn enqueue(&mut self, id: TaskId, band: Band, suspicion: Suspicion) {
         match suspicion {
             Suspicion::Loner { .. } => self.loners.push_back(id),
-            _ => self.waiting.push_back(id),
+            _ => self.waiting[band].push_back(id),
         }
     }
 
@@ -34,9 +34,13 @@ impl Suspects {
         if self.alone || self.running.len() >= TOGETHER_MAX {
             return None;
         }
-        if let Some(id) = self.waiting.pop_front() {
-            self.running.insert(id);
-            return Some(id);
+        for band in Band::ALL {
+            while let Some(id) = self.waiting[band].pop_front() {
+                // A task that was paused and resumed meanwhile can stand here twice.
+                if self.running.insert(id) {
+                    return Some(id);
+                }
+            }
         }
         if !self.running.is_empty() {
             return None;
@@ -48,11 +52,11 @@ impl Suspects {
     }
 
     /// One cannot start yet after all: it stays the next.
-    pub fn put_back(&mut self, id: TaskId, suspicion: Suspicion) {
+    pub fn put_back(&mut self, id: TaskId, band: Band, suspicion: Suspicion) {
         self.leave(id);
         match suspicion {
             Suspicion::Loner { .. } => self.loners.push_front(id),
-            _ => self.waiting.push_front(id),
+            _ => self.waiting[band].push_front(id),
         }
     }
 
@@ -75,13 +79,13 @@ mod tests {
     #[test]
     fn loners_wait_for_all_others_and_run_one_by_one() {
         let mut suspects = Suspects::default();
-        suspects.enqueue(id(1), Suspicion::Loner { started: false, crashes: 0 });
-        suspects.enqueue(id(2), Suspicion::Suspect { started: false });
-        suspects.enqueue(id(3), Suspicion::Loner { started: false, crashes: 2 });
+        suspects.enqueue(id(1), Band::Medium, Suspicion::Loner { started: false, crashes: 0 });
+        suspects.enqueue(id(2), Band::Medium, Suspicion::Suspect { started: false });
+        suspects.enqueue(id(3), Band::Medium, Suspicion::Loner { started: false, crashes: 2 });
         assert_eq!((suspects.next(), suspects.next()), (Some(id(2)), None));
         suspects.leave(id(2));
         assert_eq!((suspects.next(), suspects.next()), (Some(id(1)), None));
-        suspects.enqueue(id(4), Suspicion::Suspect { started: false });
+        suspects.enqueue(id(4), Band::Medium, Suspicion::Suspect { started: false });
         assert_eq!(suspects.next(), None);
         suspects.leave(id(1));
         assert_eq!(suspects.next(), Some(id(4)));

@@ -71,6 +71,11 @@ impl Window {
         self.capacity().saturating_sub(self.tasks[band])
     }
 
+    /// How many more bytes the band has room for.
+    pub fn room_bytes(&self, band: Band) -> usize {
+        (self.sizes.bytes_max / Band::ALL.len()).saturating_sub(self.bytes[band])
+    }
+
     /// How many ready tasks the band has.
     pub fn held(&self, band: Band) -> usize {
         self.tasks[band]

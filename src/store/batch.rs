@@ -47,6 +47,8 @@ pub struct ClaimAsk {
     pub band: Band,
     /// At most so many.
     pub limit: u32,
+    /// No further one once those taken weigh this many bytes together.
+    pub bytes_max: usize,
     /// Only rows due by then, earliest first.
     pub due_by: TimeMs,
     /// Only these types.
@@ -104,6 +106,8 @@ pub struct Replay {
 pub struct Claimed {
     /// The rows, in the order (due, id).
     pub tasks: Vec<Task>,
+    /// Whether a limit ended it, so that there may be more.
+    pub has_more: bool,
 }
 
 /// What is stored under an id.

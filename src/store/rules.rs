@@ -1,6 +1,6 @@
 //! The rules that every store keeps in the same way.
 
-use crate::domain::{Before, Event, State, Status, Task, TimeMs};
+use crate::domain::{Before, Event, State, Status, Suspicion, Task, TimeMs};
 
 /// When a row may be claimed: the time that is set, else since when it could start.
 pub(super) fn due(state: &State) -> TimeMs {
@@ -23,9 +23,7 @@ pub(super) fn adopt(task: &mut Task, released: bool, now: TimeMs) {
         return;
     }
     state.epoch = state.epoch.next();
-    if !released {
-        state.suspicion = state.suspicion.after_crash();
-    }
+    state.suspicion = if released { Suspicion::None } else { state.suspicion.after_crash() };
     if let Ok(queued) = state.status.on(Event::Release) {
         state.status = queued;
         state.version = state.version.saturating_add(1);

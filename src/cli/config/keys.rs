@@ -48,7 +48,7 @@ settings! {
         /// The longest payload of a task.
         payload_bytes_max: Size = "64KiB" in Size(1)..=Size(MIB);
         /// The most tasks in one batch.
-        batch_tasks_max: usize = "10000" in 1..=100_000;
+        batch_tasks_max: usize = "10000" in 1..=16_384;
         /// The longest body of a batch.
         batch_bytes_max: Size = "16MiB" in Size(64 * KIB)..=Size(256 * MIB);
     }

@@ -1,7 +1,7 @@
 //! The configuration: typed, checked, and able to say where each value comes from.
 //!
 //! Sources, the later winning: default, `taskscheduler.toml`, profile files, environment, flags.
-//! [`load`] brings them together; [`keys`] is the one table of what can be set.
+//! [`load()`] brings them together; `keys` is the one table of what can be set.
 //!
 //! Promise: whoever holds a [`Config`] holds values that were read, are within their ranges and fit
 //! together; all that is wrong is reported at once; no output shows a secret.

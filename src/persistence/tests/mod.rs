@@ -2,6 +2,7 @@
 //! fails on demand.
 
 mod commands;
+mod corners;
 mod faults;
 mod node;
 mod starts;

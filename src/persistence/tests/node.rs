@@ -73,7 +73,7 @@ pub(super) struct Node {
     writer: Writer,
     persist: Persist,
     seat: Seat<Work>,
-    _chores: Sender<Chore>,
+    chores: Sender<Chore>,
 }
 
 impl Node {
@@ -109,7 +109,7 @@ impl Node {
         let ends = Ends { inbox, jobs, lanes, views: Arc::clone(&views) };
         let writer = Writer::new(settings, clock_of, ends, recovered, ids);
         let seat = seats.remove(0);
-        Node { clock, posts, views, script, reader, writer, persist, seat, _chores: chores }
+        Node { clock, posts, views, script, reader, writer, persist, seat, chores }
     }
 
     /// Steps until nothing is left to do at this moment.
@@ -213,6 +213,29 @@ impl Node {
         let (id, epoch) = (taken.ticket.id, taken.ticket.epoch);
         let report = Report { id, epoch, what: Happened::Ended(run, outcome) };
         self.posts.reports.send(vec![report]).unwrap();
+    }
+
+    /// Reports that the attempt only sleeps from now on, as a core does.
+    pub fn post_sleep(&mut self, taken: &crate::queue::Taken<Work>, time: Duration) {
+        self.seat.end(5);
+        let at = self.clock.now();
+        let until = at.plus_ms(time.as_millis() as u64);
+        let (id, epoch) = (taken.ticket.id, taken.ticket.epoch);
+        let what = Happened::Sleeps { at, waited_us: 0, until };
+        self.posts.reports.send(vec![Report { id, epoch, what }]).unwrap();
+        self.settle();
+    }
+
+    /// Gives back what is held, as a drain does.
+    pub fn release(&mut self) {
+        let (tell, _told) = bounded(1);
+        self.chores.send(Chore::Release(tell)).unwrap();
+        self.persist.step();
+    }
+
+    /// Tickets that nobody has come across yet.
+    pub fn waiting_tickets(&self) -> usize {
+        self.seat.entrance().waiting()
     }
 
     /// The stored task.

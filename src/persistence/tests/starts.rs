@@ -99,7 +99,7 @@ fn a_backlog_that_became_due_together_comes_in_without_waiting_for_polls() {
         node.settle();
         assert!(matches!(told.try_recv(), Ok(Ok(Answer::Stored { .. }))));
     }
-    node.pass(Duration::from_secs(7 * 86_400));
+    node.pass(Duration::from_hours(7 * 24));
     let mut ran = 0;
     while node.run(Outcome::Done(None)).is_some() {
         ran += 1;

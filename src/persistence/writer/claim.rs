@@ -22,7 +22,7 @@ impl Writer {
         if self.under_way.is_some() || self.outage.is_some() || self.views.closing() {
             return;
         }
-        if self.ids.end - self.ids.start < u64::from(Self::ID_BLOCK / 2) {
+        if self.ids_left() < u64::from(Self::ID_BLOCK / 2) {
             self.pending.ids_wanted = Self::ID_BLOCK;
         }
         if !self.pending.claims.is_empty() {
@@ -40,6 +40,7 @@ impl Writer {
                 self.pending.claims.push(ClaimAsk {
                     band,
                     limit: enough as u32,
+                    bytes_max: self.window.room_bytes(band),
                     due_by: now.plus_ms(Self::AHEAD_MS),
                     types: self.kinds.startable(),
                 });
@@ -48,10 +49,11 @@ impl Writer {
     }
 
     /// Takes claimed rows into memory.
-    pub(super) fn take_claimed(&mut self, ask: &ClaimAsk, claimed: Claimed, now: TimeMs) {
+    pub(super) fn take_claimed(&mut self, seq: u64, ask: &ClaimAsk, claimed: Claimed, now: TimeMs) {
         // A full claim says that there is more; also where nothing was submitted free by this
         // incarnation, as with tasks that were scheduled and have become due together.
-        self.overflow[ask.band] = claimed.tasks.len() >= ask.limit as usize;
+        // A short one says that there is none, but for those left out after it was sent.
+        self.overflow[ask.band] = claimed.has_more || self.left_in[ask.band] > seq;
         for task in claimed.tasks {
             let band = task.spec.band;
             let ready = task.state.status.due().is_none_or(|due| due <= now);
@@ -66,8 +68,15 @@ impl Writer {
             let id = task.id;
             let mut live = LiveTask::new(task, Home::Held);
             live.room = room;
-            self.live.insert(live);
-            self.place(id, now);
+            if let Some(visitor) = self.live.remove(id) {
+                // A command is deciding about it. What that decides is stale now, and it is told so.
+                live.busy = visitor.busy;
+                live.waiting = visitor.waiting;
+            }
+            let busy = self.live.insert(live).busy;
+            if !busy {
+                self.place(id, now);
+            }
         }
     }
 

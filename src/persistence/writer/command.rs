@@ -6,10 +6,10 @@
 use super::Writer;
 use super::report::run_until;
 use crate::domain::{
-    Epoch, Event, Failure, FailureKind, Holding, Run, State, Status, StatusKind, TaskId, TimeMs,
-    Verdict,
+    Epoch, Event, Failure, FailureKind, Holding, Run, State, Status, StatusKind, Suspicion, TaskId,
+    TimeMs, Verdict,
 };
-use crate::persistence::live::{Doing, Home, LiveTask, Waiting};
+use crate::persistence::live::{Doing, Home, LiveTask, Room, Waiting};
 use crate::persistence::pending::{Sequel, Then};
 use crate::persistence::{Answer, Command, Receipt, Refusal};
 use crate::store::Stored;
@@ -23,6 +23,9 @@ enum Ruling {
 }
 
 impl Writer {
+    /// Most events that wait for one busy task.
+    const WAITING_MAX: usize = 16;
+
     pub(super) fn command(&mut self, id: TaskId, command: Command, receipt: Receipt, now: TimeMs) {
         let Some(live) = self.live.get_mut(id) else {
             // Counted like a change, so that a batch has a bounded number of look-ups.
@@ -30,6 +33,9 @@ impl Writer {
             return self.pending.wanted.entry(id).or_default().push((command, receipt));
         };
         if live.busy {
+            if live.waiting.len() >= Self::WAITING_MAX {
+                return receipt.settle(Err(Refusal::Busy));
+            }
             return live.waiting.push_back(Waiting::Command(command, receipt));
         }
         match self.rule(id, command, now) {
@@ -112,7 +118,7 @@ impl Writer {
         let Some(live) = self.live.get_mut(id) else { return illegal(StatusKind::Cancelled) };
         let from = live.kind();
         let Ok(status) = live.task.state.status.on(event) else { return illegal(from) };
-        if !withdraw(live) {
+        if !self.withdraw(id) {
             // A core was faster than this command.
             return match event {
                 Event::Cancel => self.ask_to_stop(id, now),
@@ -120,11 +126,17 @@ impl Writer {
                 _ => illegal(StatusKind::Running),
             };
         }
+        let Some(live) = self.live.get(id) else { return illegal(from) };
         let mut state = live.task.state.clone();
         state.status = status;
         match status.kind() {
             StatusKind::Cancelled => state.completed_at = Some(now),
+            StatusKind::Paused => state.suspicion = state.suspicion.waiting(),
             StatusKind::Queued | StatusKind::Scheduled | StatusKind::Retrying => {
+                if matches!(event, Event::Retry | Event::RetryLater { .. }) {
+                    // A person who tries again means to give it its chances again.
+                    state.suspicion = Suspicion::None;
+                }
                 state.ready_at = status.due().unwrap_or(now);
                 state.completed_at = None;
                 state.cancel_requested = false;
@@ -164,7 +176,7 @@ impl Writer {
         let took_us = now.since_ms(begun.started_at) * 1000;
         state.run = Some(Run { took_us, ..begun });
         state.leased_until = None;
-        state.suspicion = crate::domain::Suspicion::None;
+        state.suspicion = Suspicion::None;
         if verdict == Verdict::GiveUp {
             let failure = Failure::new(FailureKind::Error, "marked as failed by a client");
             state.last_error = Some((failure.kind, failure.message.into_boxed_str()));
@@ -177,10 +189,14 @@ impl Writer {
 
     /// The caller runs the task itself, until it reports by another PUT or its time is up.
     fn take_outside(&mut self, id: TaskId, now: TimeMs) -> Ruling {
-        let Some(live) = self.live.get_mut(id) else { return illegal(StatusKind::Cancelled) };
-        if !withdraw(live) {
+        if !self.window.try_admit_due() {
+            return Ruling::Answer(Err(Refusal::Busy));
+        }
+        if !self.withdraw(id) {
+            self.window.leave_due();
             return Ruling::Answer(Ok(Answer::Done(self.show_id(id))));
         }
+        let Some(live) = self.live.get(id) else { return illegal(StatusKind::Cancelled) };
         let mut state = live.task.state.clone();
         // A free row is claimed by this; one that is held is claimed anew.
         let epoch: Epoch = state.epoch.next();
@@ -198,19 +214,26 @@ impl Writer {
         Ruling::Change(state, Then::Done)
     }
 
+    /// Takes the task out of the lanes. `false`: a core has it. The ticket stays there until a core
+    /// comes across it, and so does the room it takes.
+    fn withdraw(&mut self, id: TaskId) -> bool {
+        let Some(live) = self.live.get_mut(id) else { return true };
+        match &live.doing {
+            Doing::Ticket(ticket) if !ticket.withdraw() => return false,
+            Doing::Ticket(_) => {
+                let room = std::mem::replace(&mut live.room, Room::None);
+                self.withdrawn.push_back((live.task.spec.band, room));
+                live.doing = Doing::Nothing;
+            }
+            Doing::Turn => live.doing = Doing::Nothing,
+            _ => {}
+        }
+        true
+    }
+
     fn show_id(&self, id: TaskId) -> crate::persistence::Seen {
         self.show(self.live.get(id).expect("the caller has just seen it"))
     }
-}
-
-/// Takes the task out of the lanes. `false`: a core has it.
-fn withdraw(live: &mut LiveTask) -> bool {
-    match &live.doing {
-        Doing::Ticket(ticket) if !ticket.withdraw() => return false,
-        Doing::Ticket(_) | Doing::Turn => live.doing = Doing::Nothing,
-        _ => {}
-    }
-    true
 }
 
 fn illegal(from: StatusKind) -> Ruling {

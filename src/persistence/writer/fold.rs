@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{Outage, Writer};
 use crate::clock::Mono;
 use crate::domain::{
-    Change, ChangeKind, Failure, FailureKind, Holding, Status, StatusKind, Suspicion, Task, TaskId,
-    TimeMs,
+    BandMap, Change, ChangeKind, Failure, FailureKind, Holding, Status, StatusKind, Suspicion,
+    Task, TaskId, TimeMs,
 };
 use crate::persistence::live::{Doing, Home, LiveTask, Room};
 use crate::persistence::pending::{Sequel, Then, UnderWay};
@@ -44,7 +44,7 @@ impl Writer {
     }
 
     fn fold(&mut self, way: UnderWay, committed: Committed, now: TimeMs) {
-        let Batch { units, claims, fetch, .. } =
+        let Batch { seq, units, claims, fetch, .. } =
             Arc::try_unwrap(way.batch).unwrap_or_else(|shared| (*shared).clone());
         self.view.batches += 1;
         let mut unsent = (Vec::new(), Vec::new());
@@ -58,7 +58,7 @@ impl Writer {
         }
         self.send_again(unsent);
         for (ask, claimed) in claims.iter().zip(committed.claimed) {
-            self.take_claimed(ask, claimed, now);
+            self.take_claimed(seq, ask, claimed, now);
         }
         if let Some(ids) = committed.ids {
             // Blocks follow each other on one node, but what is left of the old one is given up
@@ -82,7 +82,13 @@ impl Writer {
             return;
         }
         self.pending.keys.extend(units.iter().filter_map(|unit| unit.key.map(|key| key.key)));
-        self.pending.changes += units.iter().map(|unit| unit.changes.len()).sum::<usize>();
+        let changes = units.iter().flat_map(|unit| &unit.changes);
+        for change in changes {
+            self.pending.changes += 1;
+            self.pending.bytes += change.task.spec.weight();
+        }
+        // What was left out in this batch is left out in the next one.
+        self.left_in = BandMap([self.seq + 1; 5]);
         units.append(&mut self.pending.units);
         sequels.append(&mut self.pending.sequels);
         self.pending.units = units;
@@ -193,7 +199,7 @@ impl Writer {
                 let room = new_room(live, &task, holding);
                 let moved = task.state.status != live.task.state.status
                     && task.state.status.kind() != StatusKind::Running;
-                let cleared = task.state.suspicion == Suspicion::None;
+                let cleared = task.state.suspicion == Suspicion::None || holding == Holding::Free;
                 live.home = if holding == Holding::Held { Home::Held } else { Home::Free };
                 *live = LiveTask {
                     busy: false,
@@ -237,7 +243,7 @@ impl Writer {
         self.leave_room(old, band);
     }
 
-    fn leave_room(&mut self, room: Room, band: crate::domain::Band) {
+    pub(super) fn leave_room(&mut self, room: Room, band: crate::domain::Band) {
         match room {
             Room::None => {}
             Room::Window(weight) => self.window.leave(band, weight),
@@ -251,23 +257,34 @@ impl Writer {
     }
 
     fn undo_change(&mut self, change: Change, now: TimeMs) {
+        self.give_back_room(&change);
+        let id = change.task.id;
+        let Some(live) = self.live.get_mut(id) else { return };
+        live.busy = false;
+        let ready = live.home == Home::Held && live.task.state.status == Status::Queued;
+        if ready && live.room == Room::None {
+            // Its ticket was withdrawn, and the room went with that.
+            let (band, weight) = (live.task.spec.band, live.task.spec.weight());
+            live.room = Room::Window(weight);
+            self.window.admit(band, weight);
+        }
+        // A withdrawn ticket is replaced by a new one.
+        self.place(id, now);
+        self.resume_waiting(id, now);
+    }
+
+    /// Gives back the room that was made when a change was decided.
+    fn give_back_room(&mut self, change: &Change) {
         let Change { task, kind } = change;
-        let band = task.spec.band;
-        match kind {
-            ChangeKind::Insert(Holding::Held) => self.leave_room(room_for(&task), band),
-            ChangeKind::Insert(Holding::Free) => {}
+        let room = match *kind {
+            ChangeKind::Insert(Holding::Held) => room_for(task),
+            ChangeKind::Insert(Holding::Free) | ChangeKind::Finish(_) => Room::None,
             ChangeKind::Update(_, holding) | ChangeKind::Revive(_, holding) => {
-                let room = self.live.get(task.id).and_then(|live| new_room(live, &task, holding));
-                self.leave_room(room.unwrap_or(Room::None), band);
+                let room = self.live.get(task.id).and_then(|live| new_room(live, task, holding));
+                room.unwrap_or(Room::None)
             }
-            ChangeKind::Finish(_) => {}
-        }
-        if let Some(live) = self.live.get_mut(task.id) {
-            live.busy = false;
-            // A withdrawn ticket is replaced by a new one.
-            self.place(task.id, now);
-            self.resume_waiting(task.id, now);
-        }
+        };
+        self.leave_room(room, task.spec.band);
     }
 
     fn refused(&mut self, unit: Unit, sequel: Sequel, why: Refusal, now: TimeMs) {
@@ -275,8 +292,10 @@ impl Writer {
         if quiet {
             let id = unit.changes.first().map(|change| change.task.id.get());
             log::error!("a change of task {id:?} was refused ({why}); it is forgotten here");
-            for change in &unit.changes {
-                self.forget(change.task.id, now);
+            for change in unit.changes {
+                let id = change.task.id;
+                self.give_back_room(&change);
+                self.forget(id, now);
             }
             return;
         }
@@ -289,6 +308,7 @@ impl Writer {
         let text = format!("the store cannot hold the outcome: {why}");
         for change in unit.changes {
             let (id, run) = (change.task.id, change.task.state.run);
+            self.give_back_room(&change);
             let Some(live) = self.live.get_mut(id) else { continue };
             live.busy = false;
             let failure = Failure::new(FailureKind::Permanent, &text);
@@ -351,6 +371,10 @@ fn new_room(live: &LiveTask, task: &Task, holding: Holding) -> Option<Room> {
         return Some(Room::None);
     }
     let stays = live.home == Home::Held && live.task.state.status == task.state.status;
-    let runs = task.state.status.kind() == StatusKind::Running;
-    (!stays && !runs).then(|| room_for(task))
+    if task.state.status.kind() == StatusKind::Running {
+        // One that an outside worker takes has room like those that wait for a time.
+        let taken = task.state.leased_until.is_some() && live.task.state.leased_until.is_none();
+        return taken.then_some(Room::Due);
+    }
+    (!stays).then(|| room_for(task))
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use super::kinds::Kinds;
-use super::live::{Doing, Live, LiveTask, Waiting};
+use super::live::{Doing, Live, LiveTask, Room, Waiting};
 use super::mailbox::Inbox;
 use super::pending::{Pending, UnderWay};
 use super::persist::Job;
@@ -34,7 +34,7 @@ use super::suspects::Suspects;
 use super::view::{View, Views};
 use super::{Answer, Message, Receipt, Refusal, Seen, Work};
 use crate::clock::{Clock, Mono};
-use crate::domain::{BandMap, Epoch, Status, TaskId, TimeMs};
+use crate::domain::{Band, BandMap, Epoch, Status, TaskId, TimeMs};
 use crate::queue::{DueHeap, Entrance, Window, WindowSizes};
 use crate::store::{Batch, Recovered, StoreError};
 
@@ -100,6 +100,11 @@ pub struct Writer {
     random: u64,
     /// Bands that have startable rows in the store which are not in memory.
     overflow: BandMap<bool>,
+    /// The batch in which a row of each band was last left out of memory.
+    left_in: BandMap<u64>,
+    /// The room of withdrawn tickets that are still in the lanes, and how many have left them.
+    withdrawn: VecDeque<(Band, Room)>,
+    withdrawn_gone: u64,
     polled_at: Option<Mono>,
     /// Since when the store has not answered as it should, and when to try again.
     outage: Option<Outage>,
@@ -157,6 +162,9 @@ impl Writer {
             random: settings.seed | 1,
             // What is in the store is not known yet; the first claims will tell.
             overflow: BandMap([true; 5]),
+            left_in: BandMap::default(),
+            withdrawn: VecDeque::new(),
+            withdrawn_gone: 0,
             polled_at: None,
             outage: None,
             pushed: 0,
@@ -177,6 +185,7 @@ impl Writer {
     /// One round.
     pub fn step(&mut self) -> Result<WriterStep, StoreError> {
         let (now, mono) = (self.clock.now(), self.clock.mono());
+        self.let_withdrawn_go();
         let mut ran = self.take_settled(now, mono)?;
         ran |= self.take_reports(now);
         ran |= self.ring_timers(now);
@@ -199,27 +208,35 @@ impl Writer {
 
     /// How long there will be nothing to do, if nothing comes in.
     fn quiet_time(&self, now: TimeMs, mono: Mono) -> Duration {
-        let due = self.due.next().map_or(u64::MAX, |due| due.since_ms(now));
-        let late = match self.unwritten.front() {
-            Some((since, _)) => Self::LAG.saturating_sub(mono.since(*since)),
-            None => Self::POLL,
-        };
-        let again = match &self.outage {
-            Some(outage) => outage.try_at.since(mono),
-            None => Self::POLL,
-        };
-        late.min(again).min(Duration::from_millis(due)).min(Duration::from_millis(100))
+        let longest = Duration::from_millis(100);
+        // What has to wait for room or for an answer is not waited for by the clock.
+        let room = !self.pending.is_full();
+        let due = self.due.next().filter(|_| room);
+        let due = due.map_or(longest, |due| Duration::from_millis(due.since_ms(now)));
+        let late = self.unwritten.front().filter(|_| room);
+        let late = late.map_or(longest, |(at, _)| Self::LAG.saturating_sub(mono.since(*at)));
+        let again = self.outage.as_ref().filter(|_| self.under_way.is_none());
+        let again = again.map_or(longest, |outage| outage.try_at.since(mono));
+        late.min(again).min(due).min(longest)
     }
 
     fn take_requests(&mut self, now: TimeMs, mono: Mono) -> bool {
+        let (refusing, down) = (self.views.refusing(), self.is_down(mono));
         let mut ran = false;
-        while !self.pending.is_full() && self.has_ids() {
+        // What is only refused or looked at needs no room in a batch. One round ends all the same.
+        for _ in 0..Pending::CHANGES_MAX {
+            let room = !self.pending.is_full() && self.has_ids();
+            if !(room || refusing || down) {
+                break;
+            }
             let Ok(message) = self.inbox.requests.try_recv() else { break };
             ran = true;
             match message {
                 Message::Look(id, receipt) => self.look(id, receipt),
-                _ if self.views.refusing() => refuse(message, &Refusal::Stopping),
-                _ if self.is_down(mono) => refuse(message, &Refusal::StoreDown),
+                _ if refusing && !(room && message.is_report()) => {
+                    refuse(message, &Refusal::Stopping);
+                }
+                _ if down => refuse(message, &Refusal::StoreDown),
                 Message::Submit(order, receipt) => {
                     self.pending.since.get_or_insert(mono);
                     self.submit(order, receipt, now);
@@ -282,12 +299,32 @@ impl Writer {
 
     fn has_ids(&self) -> bool {
         // The largest batch a client may send must find enough.
-        self.ids.end - self.ids.start >= 16_384
+        self.ids_left() >= 16_384
+    }
+
+    fn ids_left(&self) -> u64 {
+        self.ids.end.saturating_sub(self.ids.start)
+    }
+
+    /// Gives back the room of withdrawn tickets that cores have come across.
+    fn let_withdrawn_go(&mut self) {
+        if self.withdrawn.is_empty() {
+            return;
+        }
+        let dropped = self.lanes.board().total().withdrawn;
+        while self.withdrawn_gone < dropped
+            && let Some((band, room)) = self.withdrawn.pop_front()
+        {
+            self.withdrawn_gone += 1;
+            self.leave_room(room, band);
+        }
     }
 
     /// Whether the store has been silent for so long that requests are refused at once.
     fn is_down(&self, mono: Mono) -> bool {
-        self.outage.as_ref().is_some_and(|outage| mono.since(outage.since) > Self::PATIENCE)
+        let old = |since: Mono| mono.since(since) > Self::PATIENCE;
+        self.outage.as_ref().is_some_and(|outage| old(outage.since))
+            || self.under_way.as_ref().is_some_and(|way| old(way.since))
     }
 
     /// Refuses requests that have waited too long for a store that does not answer. Those in the
@@ -296,9 +333,7 @@ impl Writer {
         if self.pending.since.is_none() {
             return;
         }
-        let old = |since: Option<Mono>| since.is_some_and(|at| mono.since(at) > Self::PATIENCE);
-        let stalled = old(self.under_way.as_ref().map(|way| way.since));
-        if self.is_down(mono) || (stalled && old(self.pending.since)) {
+        if self.is_down(mono) {
             self.refuse_pending(&Refusal::StoreDown);
         }
     }

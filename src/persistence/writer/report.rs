@@ -5,7 +5,7 @@ use crate::domain::{
     Change, ChangeKind, Event, Failure, FailureKind, Outcome, Run, State, Status, StatusKind,
     Suspicion, TaskId, TimeMs, Verdict,
 };
-use crate::persistence::live::{Doing, LiveTask, Waiting};
+use crate::persistence::live::{Doing, LiveTask, Room, Waiting};
 use crate::persistence::pending::Sequel;
 use crate::persistence::{Happened, Report};
 
@@ -41,7 +41,8 @@ impl Writer {
     /// A report of an older claim says nothing about the task, but that its attempt is over.
     fn stale(&mut self, report: Report, now: TimeMs) {
         self.view.stale_reports += 1;
-        let over = matches!(report.what, Happened::Ended(..));
+        // What only sleeps has no execution any more.
+        let over = !matches!(report.what, Happened::Began { .. });
         if over && self.left_behind.get(&report.id) == Some(&report.epoch) {
             self.left_behind.remove(&report.id);
             if self.live.get(report.id).is_some_and(|live| !live.busy) {
@@ -70,6 +71,11 @@ impl Writer {
         let deadline = at.plus_ms(u64::from(live.task.spec.timeout_s) * 1000);
         let timed_out = deadline < until;
         live.doing = Doing::Sleep { timed_out };
+        // It needs no core, so it should not keep others of its band from them either.
+        if let (Room::Window(weight), true) = (live.room, self.window.try_admit_due()) {
+            live.room = Room::Due;
+            self.window.leave(live.task.spec.band, weight);
+        }
         let cancelled = state.cancel_requested;
         self.unwritten.push_back((self.clock.mono(), id));
         self.set_timer(id, if cancelled { at } else { until.min(deadline) });
@@ -154,6 +160,9 @@ impl Writer {
         };
         let Some(live) = self.live.get_mut(id) else { return };
         live.busy = true;
+        if matches!(sequel, Sequel::Commanded { .. }) {
+            self.pending.since.get_or_insert(self.clock.mono());
+        }
         let task = crate::domain::Task { id, spec, state };
         self.pending.push(Change { task, kind }, sequel);
     }

@@ -26,6 +26,9 @@ impl Writer {
                 return receipt.settle(Err(Refusal::KeyInFlight));
             }
         }
+        if order.items.len() as u64 > self.ids_left() {
+            return receipt.settle(Err(Refusal::Busy));
+        }
         let types = order.items.iter().map(|item| self.kinds.intern(item.task_type()));
         let Some(types) = types.collect::<Option<Vec<_>>>() else {
             return receipt.settle(Err(Refusal::TooManyTypes { limit: self.kinds.limit() }));
@@ -83,7 +86,10 @@ impl Writer {
                 // overtake it.
                 let admitted =
                     !self.overflow[spec.band] && self.window.try_admit(spec.band, spec.weight());
-                self.overflow[spec.band] |= !admitted;
+                if !admitted {
+                    self.overflow[spec.band] = true;
+                    self.left_in[spec.band] = self.seq + 1;
+                }
                 admitted
             }
             Status::Scheduled { due } | Status::Retrying { due } => {

@@ -69,7 +69,7 @@ impl Writer {
             Status::Queued => match state.suspicion {
                 Suspicion::Suspect { started: false } | Suspicion::Loner { started: false, .. } => {
                     live.doing = Doing::Turn;
-                    self.suspects.enqueue(id, state.suspicion);
+                    self.suspects.enqueue(id, live.task.spec.band, state.suspicion);
                 }
                 _ => self.issue_ticket(id),
             },
@@ -110,8 +110,8 @@ impl Writer {
             };
             if live.busy {
                 // Its row is just being brought up to date; its turn comes when that is settled.
-                let suspicion = live.task.state.suspicion;
-                self.suspects.put_back(id, suspicion);
+                let (band, suspicion) = (live.task.spec.band, live.task.state.suspicion);
+                self.suspects.put_back(id, band, suspicion);
                 break;
             }
             live.doing = Doing::Nothing;

@@ -9,7 +9,7 @@ use crate::store::{Batch, ClaimAsk, Fate, Store, Stored};
 
 fn ask(band: Band, limit: u32, types: &[&str]) -> ClaimAsk {
     let types = types.iter().map(|name| Arc::from(*name)).collect();
-    ClaimAsk { band, limit, due_by: NOW, types }
+    ClaimAsk { band, limit, bytes_max: usize::MAX, due_by: NOW, types }
 }
 
 fn claim(store: &mut dyn Store, asks: Vec<ClaimAsk>) -> Vec<Vec<Task>> {

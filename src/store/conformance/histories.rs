@@ -184,6 +184,7 @@ impl World {
         let claims = claims.iter().map(|(band, limit)| ClaimAsk {
             band: Band::ALL[*band],
             limit: *limit,
+            bytes_max: usize::MAX,
             due_by: self.now,
             types: ["NOOP", "c"].map(Arc::from).into(),
         });

@@ -69,7 +69,7 @@ pub(crate) fn a_crash_makes_suspects_and_raises_epochs(fresh: Fresh<'_>) {
 
 pub(crate) fn a_release_makes_none(fresh: Fresh<'_>) {
     for (before, after) in crash(fresh, |store| store.release().unwrap()) {
-        assert_eq!(after.state.suspicion, before.task().state.suspicion);
+        assert_eq!(after.state.suspicion, Suspicion::None, "{:?}", before.task().state);
     }
     // Only the life that gave its rows back is excused, not the next one.
     let ground = fresh();

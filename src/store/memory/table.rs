@@ -61,7 +61,7 @@ impl Table {
         }
         self.count(tally);
         for ask in &batch.claims {
-            committed.claimed.push(Claimed { tasks: self.claim(ask, owner) });
+            committed.claimed.push(self.claim(ask, owner));
         }
         committed.fetched = batch.fetch.iter().map(|id| self.stored(*id)).collect();
         committed.ids = (batch.ids_wanted > 0).then(|| self.take_ids(batch.ids_wanted));
@@ -208,8 +208,8 @@ impl Table {
         }
     }
 
-    fn claim(&mut self, ask: &ClaimAsk, owner: u64) -> Vec<Task> {
-        let Some(first_id) = TaskId::new(1) else { return Vec::new() };
+    fn claim(&mut self, ask: &ClaimAsk, owner: u64) -> Claimed {
+        let Some(first_id) = TaskId::new(1) else { return Claimed::default() };
         let mut due: Vec<(TimeMs, TaskId)> = Vec::new();
         for &type_id in ask.types.iter().filter_map(|name| self.numbers.get(name)) {
             let band = ask.band.rank();
@@ -223,15 +223,22 @@ impl Table {
         due.sort_unstable();
         due.dedup();
         due.truncate(ask.limit as usize);
+        let mut has_more = due.len() >= ask.limit as usize;
         let mut tasks = Vec::with_capacity(due.len());
+        let mut bytes = 0;
         for (_, id) in due {
+            if bytes >= ask.bytes_max {
+                has_more = true;
+                break;
+            }
             let Some(mut row) = self.take(id) else { continue };
             row.task.state.epoch = row.task.state.epoch.next();
+            bytes += row.task.spec.weight();
             tasks.push(row.task.clone());
             row.owner = Some(owner);
             self.live.insert(id, row);
         }
-        tasks
+        Claimed { tasks, has_more }
     }
 
     pub(super) fn stored(&self, id: TaskId) -> Stored {

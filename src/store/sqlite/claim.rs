@@ -20,16 +20,23 @@ pub(super) fn claims(
 ) -> Result<(), StoreError> {
     for ask in &batch.claims {
         let keys = due_rows(conn, types, ask)?;
-        let mut claimed = Claimed { tasks: Vec::with_capacity(keys.len()) };
+        let has_more = keys.len() >= ask.limit as usize;
+        let mut claimed = Claimed { tasks: Vec::with_capacity(keys.len()), has_more };
+        let mut bytes = 0;
         let mut take =
             conn.prepare_cached("UPDATE tasks SET owner = ?1, epoch = epoch + 1 WHERE id = ?2")?;
         let mut find = conn.prepare_cached(&format!("{} WHERE id = ?1", row::LIVE))?;
         for (_, id) in keys {
+            if bytes >= ask.bytes_max {
+                claimed.has_more = true;
+                break;
+            }
             let mut task = find_live(&mut find, types, id)?
                 .ok_or_else(|| StoreError::Broken(format!("the index names task {id}")))?
                 .0;
             take.execute((incarnation, id))?;
             task.state.epoch = task.state.epoch.next();
+            bytes += task.spec.weight();
             claimed.tasks.push(task);
         }
         committed.claimed.push(claimed);
