@@ -10,8 +10,8 @@ use crate::queue::WindowSizes;
 use crate::store::StoreError;
 use crate::store::memory::MemoryDisk;
 
-fn down() -> Option<StoreError> {
-    Some(StoreError::Unavailable("gone".into()))
+fn down() -> StoreError {
+    StoreError::Unavailable("gone".into())
 }
 
 fn start(store: &MemoryDisk, clock: &std::sync::Arc<ManualClock>) -> Node {
@@ -75,7 +75,7 @@ fn a_full_batch_in_an_outage_silences_nobody() {
         node.settle();
         assert!(matches!(told.try_recv(), Ok(Ok(_))));
     }
-    node.fail_commits(std::iter::repeat_n(down(), 1000));
+    node.fail_commits(std::iter::repeat_n(Some(down()), 1000));
     for _ in 0..8230 {
         node.run(Outcome::Done(None));
     }
@@ -91,7 +91,7 @@ fn a_full_batch_in_an_outage_silences_nobody() {
 #[test]
 fn a_store_that_hangs_on_a_second_try_is_waited_for_in_peace() {
     let mut node = Node::new();
-    node.fail_commits([down()]);
+    node.fail_commits([Some(down())]);
     let _told = node.send(vec![checked(draft("NOOP"))]);
     node.settle();
     node.clock.advance(Duration::from_millis(50));
