@@ -1,8 +1,8 @@
 //! The housekeeper: looks after what nobody else has time for.
 //!
-//! It watches the disk, and the age and the size of what is stored, each at its own pace. It changes
-//! nothing itself: it tells the writer, or leaves chores for the persist thread. It may wait for the
-//! store; whoever must not, as the watch over the cores, has a thread of its own.
+//! It watches the disk, and the age and the size of what is stored, each at its own pace. It
+//! changes nothing itself: it tells the writer, or leaves chores for the persist thread. It may
+//! wait for the store; whoever must not, as the watch over the cores, has a thread of its own.
 
 use std::path::PathBuf;
 use std::sync::Arc;

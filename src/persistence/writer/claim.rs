@@ -69,7 +69,8 @@ impl Writer {
             let mut live = LiveTask::new(task, Home::Held);
             live.room = room;
             if let Some(visitor) = self.live.remove(id) {
-                // A command is deciding about it. What that decides is stale now, and it is told so.
+                // A command is deciding about it. What that decides is stale now, and it is told
+                // so.
                 live.busy = visitor.busy;
                 live.waiting = visitor.waiting;
             }
