@@ -9,7 +9,7 @@ use taskscheduler::domain::{
     Status, StatusKind, Suspicion, Task, TaskId, TimeMs,
 };
 use taskscheduler::store::sqlite::{Migrate, Options, SqliteStore};
-use taskscheduler::store::{Batch, ClaimAsk, Fate, Store, Unit};
+use taskscheduler::store::{Bands, Batch, ClaimAsk, Fate, Store, Unit};
 
 use crate::{BATCH, CLAIM, Rate, Stopwatch, TASKS};
 
@@ -135,7 +135,7 @@ pub fn life(watch: &Stopwatch) -> Rate {
 
 fn asks() -> Vec<ClaimAsk> {
     let ask = |band| ClaimAsk {
-        band,
+        bands: Bands::One(band),
         limit: CLAIM as u32 / 5,
         bytes_max: usize::MAX,
         due_by: NOW,

@@ -40,19 +40,38 @@ pub struct KeyClaim {
     pub body: [u8; 32],
 }
 
-/// A wish for free rows of one band that are due.
+/// A wish for free rows that are due.
 #[derive(Debug, Clone)]
 pub struct ClaimAsk {
-    /// Only this band.
-    pub band: Band,
+    /// From these bands, the higher ones first.
+    pub bands: Bands,
     /// At most so many.
     pub limit: u32,
     /// No further one once those taken weigh this many bytes together.
     pub bytes_max: usize,
-    /// Only rows due by then, earliest first.
+    /// Only rows due by then, earliest first within a band.
     pub due_by: TimeMs,
     /// Only these types.
     pub types: Arc<[Arc<str>]>,
+}
+
+/// Which bands a claim takes rows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bands {
+    /// Only this one.
+    One(Band),
+    /// All of them, each before the next lower one, under one limit.
+    All,
+}
+
+impl Bands {
+    /// The bands, in the order of service.
+    pub fn in_order(&self) -> &[Band] {
+        match self {
+            Bands::One(band) => std::slice::from_ref(band),
+            Bands::All => &Band::ALL,
+        }
+    }
 }
 
 /// How a batch fared.
@@ -104,7 +123,7 @@ pub struct Replay {
 /// What a claim got. The rows are written as held, with the next epoch, before it returns.
 #[derive(Debug, Default)]
 pub struct Claimed {
-    /// The rows, in the order (due, id).
+    /// The rows, by band and within it in the order (due, id).
     pub tasks: Vec<Task>,
     /// Whether a limit ended it, so that there may be more.
     pub has_more: bool,

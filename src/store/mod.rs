@@ -20,7 +20,7 @@ mod rules;
 pub mod sqlite;
 mod tally;
 
-pub use batch::{Batch, ClaimAsk, Claimed, Committed, Fate, KeyClaim, Replay, Stored, Unit};
+pub use batch::{Bands, Batch, ClaimAsk, Claimed, Committed, Fate, KeyClaim, Replay, Stored, Unit};
 pub use error::{Cure, StoreError};
 pub use query::{
     Bucket, Count, Cursor, Filter, Page, PageAsk, Place, ScheduledAsk, SortField, Sorting,

@@ -7,7 +7,7 @@ use crate::domain::{
 };
 use crate::persistence::live::{Home, LiveTask, Room};
 use crate::persistence::pending::Sequel;
-use crate::store::{ClaimAsk, Claimed};
+use crate::store::{Bands, ClaimAsk, Claimed};
 
 impl Writer {
     /// No claim asks for more rows.
@@ -38,7 +38,7 @@ impl Writer {
             let worth_it = enough >= Self::CLAIM_MAX.min(self.window.capacity() / 2);
             if enough > 0 && (poll || (self.overflow[band] && worth_it)) {
                 self.pending.claims.push(ClaimAsk {
-                    band,
+                    bands: Bands::One(band),
                     limit: enough as u32,
                     bytes_max: self.window.room_bytes(band),
                     due_by: now.plus_ms(Self::AHEAD_MS),
@@ -53,7 +53,9 @@ impl Writer {
         // A full claim says that there is more; also where nothing was submitted free by this
         // incarnation, as with tasks that were scheduled and have become due together.
         // A short one says that there is none, but for those left out after it was sent.
-        self.overflow[ask.band] = claimed.has_more || self.left_in[ask.band] > seq;
+        for &band in ask.bands.in_order() {
+            self.overflow[band] = claimed.has_more || self.left_in[band] > seq;
+        }
         for task in claimed.tasks {
             let band = task.spec.band;
             let ready = task.state.status.due().is_none_or(|due| due <= now);

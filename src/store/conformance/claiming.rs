@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::sample::{NOW, Sample, batch, commit, fate, fetch, finish, insert};
 use super::{Fresh, start};
 use crate::domain::{Band, Epoch, Holding, Status, StatusKind, Task, TimeMs};
-use crate::store::{Batch, ClaimAsk, Fate, Store, Stored};
+use crate::store::{Bands, Batch, ClaimAsk, Fate, Store, Stored};
 
 fn ask(band: Band, limit: u32, types: &[&str]) -> ClaimAsk {
     let types = types.iter().map(|name| Arc::from(*name)).collect();
-    ClaimAsk { band, limit, bytes_max: usize::MAX, due_by: NOW, types }
+    ClaimAsk { bands: Bands::One(band), limit, bytes_max: usize::MAX, due_by: NOW, types }
 }
 
 fn claim(store: &mut dyn Store, asks: Vec<ClaimAsk>) -> Vec<Vec<Task>> {
@@ -68,6 +68,23 @@ pub(crate) fn a_claim_names_its_types_and_band_and_limit(fresh: Fresh<'_>) {
     assert_eq!(claimed[1], expected);
     assert_eq!(claimed[2], [1, 3, 51, 53, 101, 103, 151]);
     assert!(claimed[3..].iter().all(Vec::is_empty));
+}
+
+pub(crate) fn a_claim_over_all_bands_takes_the_higher_ones_first(fresh: Fresh<'_>) {
+    let ground = fresh();
+    let (mut store, _) = start(&*ground, NOW);
+    let earlier = |ms| TimeMs(NOW.0 - ms);
+    let units = [
+        Sample::new(1).band(Band::Low).ready_at(earlier(90)),
+        Sample::new(2).band(Band::High).ready_at(earlier(10)).of_type("B"),
+        Sample::new(3).band(Band::High).ready_at(earlier(20)),
+        Sample::new(4).band(Band::Bulk).ready_at(earlier(99)),
+        Sample::new(5).band(Band::Critical),
+    ];
+    commit(&mut *store, units.into_iter().map(|s| insert(&s.free())).collect());
+    let all = |limit| ClaimAsk { bands: Bands::All, ..ask(Band::Bulk, limit, &["B", "NOOP"]) };
+    assert_eq!(ids(&claim(&mut *store, vec![all(4)])[0]), [5, 3, 2, 1]);
+    assert_eq!(ids(&claim(&mut *store, vec![all(4)])[0]), [4]);
 }
 
 pub(crate) fn a_claimed_row_has_the_next_epoch_and_is_not_claimed_again(fresh: Fresh<'_>) {

@@ -12,7 +12,7 @@ use super::{Fresh, Ground, start};
 use crate::domain::{Band, Epoch, Holding, Status, StatusKind, Suspicion, Task, TimeMs};
 use crate::store::memory::MemoryDisk;
 use crate::store::{
-    Batch, ClaimAsk, Fate, KeyClaim, PageAsk, Place, PruneAsk, ScheduledAsk, Store, Unit,
+    Bands, Batch, ClaimAsk, Fate, KeyClaim, PageAsk, Place, PruneAsk, ScheduledAsk, Store, Unit,
 };
 
 /// One step of a history; the numbers choose among what there is.
@@ -182,7 +182,7 @@ impl World {
     fn commit(&mut self, deeds: &[Deed], claims: &[(usize, u32)]) -> Result<(), TestCaseError> {
         let units: Vec<Unit> = deeds.iter().filter_map(|deed| self.unit(deed)).collect();
         let claims = claims.iter().map(|(band, limit)| ClaimAsk {
-            band: Band::ALL[*band],
+            bands: Bands::One(Band::ALL[*band]),
             limit: *limit,
             bytes_max: usize::MAX,
             due_by: self.now,

@@ -51,6 +51,7 @@ macro_rules! conformance {
             keys::a_revived_task_takes_its_unique_key_again_or_is_refused,
             keys::old_idempotency_keys_are_forgotten,
             claiming::claims_take_due_rows_in_the_order_of_time_and_id,
+            claiming::a_claim_over_all_bands_takes_the_higher_ones_first,
             claiming::a_claim_names_its_types_and_band_and_limit,
             claiming::a_claimed_row_has_the_next_epoch_and_is_not_claimed_again,
             claiming::paused_and_held_rows_are_not_claimed,

@@ -210,15 +210,16 @@ impl Table {
 
     fn claim(&mut self, ask: &ClaimAsk, owner: u64) -> Claimed {
         let Some(first_id) = TaskId::new(1) else { return Claimed::default() };
-        let mut due: Vec<(TimeMs, TaskId)> = Vec::new();
-        for &type_id in ask.types.iter().filter_map(|name| self.numbers.get(name)) {
-            let band = ask.band.rank();
-            let first = (band, type_id, TimeMs(i64::MIN), first_id);
-            let rows = self
-                .free
-                .range(first..)
-                .take_while(|(b, t, due, _)| *b == band && *t == type_id && *due <= ask.due_by);
-            due.extend(rows.take(ask.limit as usize).map(|(_, _, due, id)| (*due, *id)));
+        let mut due: Vec<(usize, TimeMs, TaskId)> = Vec::new();
+        for band in ask.bands.in_order().iter().map(|band| band.rank()) {
+            for &type_id in ask.types.iter().filter_map(|name| self.numbers.get(name)) {
+                let first = (band, type_id, TimeMs(i64::MIN), first_id);
+                let rows = self
+                    .free
+                    .range(first..)
+                    .take_while(|(b, t, due, _)| *b == band && *t == type_id && *due <= ask.due_by);
+                due.extend(rows.take(ask.limit as usize).map(|(_, _, due, id)| (band, *due, *id)));
+            }
         }
         due.sort_unstable();
         due.dedup();
@@ -226,7 +227,7 @@ impl Table {
         let mut has_more = due.len() >= ask.limit as usize;
         let mut tasks = Vec::with_capacity(due.len());
         let mut bytes = 0;
-        for (_, id) in due {
+        for (_, _, id) in due {
             if bytes >= ask.bytes_max {
                 has_more = true;
                 break;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::row;
 use super::types::Types;
-use crate::domain::{StatusKind, Task, TaskId};
+use crate::domain::{Band, StatusKind, Task, TaskId, TimeMs};
 use crate::store::{Batch, ClaimAsk, Claimed, Committed, StoreError, Stored};
 
 /// Answers the batch's claims, one after the other.
@@ -19,7 +19,11 @@ pub(super) fn claims(
     committed: &mut Committed,
 ) -> Result<(), StoreError> {
     for ask in &batch.claims {
-        let keys = due_rows(conn, types, ask)?;
+        let mut keys = Vec::new();
+        for band in ask.bands.in_order() {
+            let limit = ask.limit as usize - keys.len();
+            keys.extend(due_rows(conn, types, ask, *band, limit)?);
+        }
         let has_more = keys.len() >= ask.limit as usize;
         let mut claimed = Claimed { tasks: Vec::with_capacity(keys.len()), has_more };
         let mut bytes = 0;
@@ -47,19 +51,28 @@ pub(super) fn claims(
 /// A place in the order of claims: when the row is due, and its id.
 type Key = (i64, i64);
 
-/// The first rows the ask can have, in the order (due, id), merged over its types.
-fn due_rows(conn: &Connection, types: &Types, ask: &ClaimAsk) -> Result<Vec<Key>, StoreError> {
-    let limit = ask.limit as usize;
-    let wanted = wanted_types(conn, types, ask)?;
-    if limit == 0 || wanted.is_empty() {
+/// The first rows of a band that the ask can have, in the order (due, id), merged over its types.
+fn due_rows(
+    conn: &Connection,
+    types: &Types,
+    ask: &ClaimAsk,
+    band: Band,
+    limit: usize,
+) -> Result<Vec<Key>, StoreError> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let wanted = wanted_types(conn, types, ask, band)?;
+    if wanted.is_empty() {
         return Ok(Vec::new());
     }
     // With one type one look is enough; with several each gives a part, and more when that is used.
     let chunk = limit.div_ceil(wanted.len()) + if wanted.len() > 1 { 16 } else { 0 };
     let mut lanes = Vec::with_capacity(wanted.len());
     for type_id in wanted {
-        let mut lane = Lane { type_id, ready: VecDeque::new(), after: None, exhausted: false };
-        lane.fill(conn, ask, chunk)?;
+        let mut lane =
+            Lane { band, type_id, ready: VecDeque::new(), after: None, exhausted: false };
+        lane.fill(conn, ask.due_by, chunk)?;
         lanes.push(lane);
     }
     let mut heads: BinaryHeap<Reverse<(Key, usize)>> = lanes
@@ -74,15 +87,16 @@ fn due_rows(conn: &Connection, types: &Types, ask: &ClaimAsk) -> Result<Vec<Key>
         keys.push(key);
         let lane = &mut lanes[at];
         if lane.ready.is_empty() && !lane.exhausted && keys.len() < limit {
-            lane.fill(conn, ask, chunk)?;
+            lane.fill(conn, ask.due_by, chunk)?;
         }
         heads.extend(lane.ready.pop_front().map(|key| Reverse((key, at))));
     }
     Ok(keys)
 }
 
-/// The free rows of one type, read in parts.
+/// The free rows of one band and type, read in parts.
 struct Lane {
+    band: Band,
     type_id: u32,
     ready: VecDeque<Key>,
     after: Option<Key>,
@@ -90,7 +104,7 @@ struct Lane {
 }
 
 impl Lane {
-    fn fill(&mut self, conn: &Connection, ask: &ClaimAsk, chunk: usize) -> Result<(), StoreError> {
+    fn fill(&mut self, conn: &Connection, due_by: TimeMs, chunk: usize) -> Result<(), StoreError> {
         let mut next = conn.prepare_cached(
             "SELECT due, id FROM tasks INDEXED BY tasks_free
              WHERE owner IS NULL AND status <> 5 AND band = ?1 AND type_id = ?2
@@ -98,14 +112,8 @@ impl Lane {
              ORDER BY due, id LIMIT ?6",
         )?;
         let (due, id) = self.after.unwrap_or((i64::MIN, -1));
-        let mut rows = next.query((
-            ask.band.rank() as i64,
-            self.type_id,
-            ask.due_by.0,
-            due,
-            id,
-            chunk as i64,
-        ))?;
+        let mut rows =
+            next.query((self.band.rank() as i64, self.type_id, due_by.0, due, id, chunk as i64))?;
         while let Some(row) = rows.next()? {
             self.ready.push_back((row.get(0)?, row.get(1)?));
         }
@@ -118,7 +126,12 @@ impl Lane {
 /// Above this many types it is cheaper to ask which types have free rows at all.
 const TYPES_ASKED_ONE_BY_ONE: usize = 32;
 
-fn wanted_types(conn: &Connection, types: &Types, ask: &ClaimAsk) -> Result<Vec<u32>, StoreError> {
+fn wanted_types(
+    conn: &Connection,
+    types: &Types,
+    ask: &ClaimAsk,
+    band: Band,
+) -> Result<Vec<u32>, StoreError> {
     let mut wanted: Vec<u32> = ask.types.iter().filter_map(|name| types.number(name)).collect();
     wanted.sort_unstable();
     wanted.dedup();
@@ -133,7 +146,7 @@ fn wanted_types(conn: &Connection, types: &Types, ask: &ClaimAsk) -> Result<Vec<
          ORDER BY type_id LIMIT 1",
     )?;
     loop {
-        let mut rows = next.query((ask.band.rank() as i64, after))?;
+        let mut rows = next.query((band.rank() as i64, after))?;
         let Some(row) = rows.next()? else { break };
         after = row.get(0)?;
         if wanted.binary_search(&after).is_ok() {

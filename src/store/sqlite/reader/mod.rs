@@ -11,7 +11,7 @@ mod walk;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -24,6 +24,11 @@ use crate::store::{Bucket, Count, Page, PageAsk, Reader, ScheduledAsk, StoreErro
 
 /// So many steps of SQLite's machine lie between two looks at the clock: some ten microseconds.
 const STEPS_BETWEEN_LOOKS: i32 = 1000;
+
+/// Time alone does not make a question broad: on a busy machine it also passes while the thread
+/// waits for its turn. So many looks, about a millisecond of work and ten times what a page of a
+/// hundred rows takes, come before a question can be given up.
+const LOOKS_AT_LEAST: u32 = 50;
 
 /// The reading side.
 pub(super) struct SqliteReader {
@@ -38,6 +43,8 @@ pub(super) struct SqliteReader {
 struct Limit {
     /// On the monotonic clock, in microseconds; nought for never.
     deadline_us: AtomicU64,
+    /// How often the clock was looked at for this question.
+    looks: AtomicU32,
     /// Whether it was given up for that.
     reached: AtomicBool,
 }
@@ -52,7 +59,9 @@ impl SqliteReader {
             STEPS_BETWEEN_LOOKS,
             Some(move || {
                 let deadline = looks.deadline_us.load(Ordering::Relaxed);
-                let over = deadline != 0 && watch.mono().0 >= deadline;
+                let looked = looks.looks.fetch_add(1, Ordering::Relaxed);
+                let worked = looked >= LOOKS_AT_LEAST;
+                let over = deadline != 0 && worked && watch.mono().0 >= deadline;
                 if over {
                     looks.reached.store(true, Ordering::Relaxed);
                 }
@@ -73,6 +82,7 @@ impl SqliteReader {
             self.clock.mono().plus(Duration::from_millis(ms.into())).0.max(1)
         });
         self.limit.deadline_us.store(deadline, Ordering::Relaxed);
+        self.limit.looks.store(0, Ordering::Relaxed);
         self.limit.reached.store(false, Ordering::Relaxed);
         let result = statement::run(&self.conn, "BEGIN").and_then(|()| {
             self.types.refresh(&self.conn)?;
