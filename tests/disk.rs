@@ -183,6 +183,8 @@ fn bulky(number: u64) -> Batch {
         result: None,
         completed_at: None,
         leased_until: None,
+        worker: None,
+        progress: None,
         cancel_requested: false,
         suspicion: Suspicion::None,
     };

@@ -9,7 +9,7 @@ use taskscheduler::domain::{
     Status, StatusKind, Suspicion, Task, TaskId, TimeMs,
 };
 use taskscheduler::store::sqlite::{Migrate, Options, SqliteStore};
-use taskscheduler::store::{Bands, Batch, ClaimAsk, Fate, Store, Unit};
+use taskscheduler::store::{Bands, Batch, ClaimAsk, Fate, Store, Taker, Unit};
 
 use crate::{BATCH, CLAIM, Rate, Stopwatch, TASKS};
 
@@ -53,6 +53,8 @@ pub fn tasks() -> Vec<Task> {
             result: None,
             completed_at: None,
             leased_until: None,
+            worker: None,
+            progress: None,
             cancel_requested: false,
             suspicion: Suspicion::None,
         },
@@ -140,6 +142,7 @@ fn asks() -> Vec<ClaimAsk> {
         bytes_max: usize::MAX,
         due_by: NOW,
         types: Arc::new(["NOOP".into()]),
+        taker: Taker::Node,
     };
     Band::ALL.map(ask).into()
 }

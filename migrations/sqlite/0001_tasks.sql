@@ -10,8 +10,11 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 
 -- next_id: the next id to give out. incarnation: how often a server has taken this store over;
--- rows it holds carry its number. released: the incarnation that gave its rows back.
-INSERT INTO meta (name, value) VALUES ('next_id', 1), ('incarnation', 0), ('released', 0);
+-- rows it holds carry its number. released: the incarnation that gave its rows back. signing_key:
+-- what tokens are signed with, in two halves.
+INSERT INTO meta (name, value) VALUES
+    ('next_id', 1), ('incarnation', 0), ('released', 0),
+    ('signing_key_1', random()), ('signing_key_2', random());
 
 CREATE TABLE task_types (
     id   INTEGER PRIMARY KEY,
@@ -35,6 +38,8 @@ CREATE TABLE tasks (
     suspicion        INTEGER NOT NULL,
     cancel_requested INTEGER NOT NULL,
     leased_until     INTEGER,
+    worker           TEXT,
+    progress         INTEGER,
     completed_at     INTEGER,
     scheduled_for    INTEGER,
     timeout_s        INTEGER NOT NULL,
@@ -58,7 +63,12 @@ CREATE TABLE tasks (
 
 -- Rows that nobody holds, in the order of claims; the id follows by itself. A row that the server
 -- takes straight into memory is never in here, so the usual way of a task costs no index.
-CREATE INDEX tasks_free ON tasks (band, type_id, due) WHERE owner IS NULL AND status <> 5;
+CREATE INDEX tasks_free ON tasks (band, type_id, due)
+    WHERE owner IS NULL AND status <> 3 AND status <> 5;
+
+-- Rows that workers outside lease: they run, nobody holds them, and they are due when the lease or
+-- the attempt ends.
+CREATE INDEX tasks_leased ON tasks (due) WHERE owner IS NULL AND status = 3;
 
 -- What waits for a time, runs or is paused: what lists and the view of scheduled tasks need. Queued
 -- tasks, the bulk, are not in here.
@@ -79,6 +89,8 @@ CREATE TABLE task_history (
     suspicion        INTEGER NOT NULL,
     cancel_requested INTEGER NOT NULL,
     leased_until     INTEGER,
+    worker           TEXT,
+    progress         INTEGER,
     completed_at     INTEGER,
     scheduled_for    INTEGER,
     timeout_s        INTEGER NOT NULL,

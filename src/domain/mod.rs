@@ -5,6 +5,7 @@
 
 mod change;
 mod id;
+mod lease;
 mod outcome;
 mod payload;
 mod priority;
@@ -17,6 +18,7 @@ mod time;
 
 pub use change::{Before, Change, ChangeKind, Holding};
 pub use id::{Epoch, ParseIdError, TaskId};
+pub use lease::Terms;
 pub use outcome::{Failure, FailureKind, Outcome, Verdict};
 pub use payload::{Form, Payload};
 pub use priority::{Band, BandMap, ParseBandError};

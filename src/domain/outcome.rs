@@ -37,6 +37,8 @@ pub enum FailureKind {
     Panic,
     /// The task brought its server down too often.
     Poison,
+    /// The worker that had it let its lease run out.
+    LeaseLost,
 }
 
 impl FailureKind {
@@ -48,6 +50,7 @@ impl FailureKind {
             FailureKind::Timeout => "timeout",
             FailureKind::Panic => "panic",
             FailureKind::Poison => "poison",
+            FailureKind::LeaseLost => "lease_lost",
         }
     }
 }

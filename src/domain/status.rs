@@ -119,6 +119,11 @@ impl Status {
         }
     }
 
+    /// Whether an attempt is under way.
+    pub fn is_running(self) -> bool {
+        matches!(self, Status::Running { .. })
+    }
+
     /// When the task may start next, where a time is set.
     pub fn due(self) -> Option<TimeMs> {
         match self {

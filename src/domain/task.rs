@@ -75,8 +75,12 @@ pub struct State {
     pub result: Option<Payload>,
     /// When it ended.
     pub completed_at: Option<TimeMs>,
-    /// A worker outside this process runs it, and its claim ends then. Lasts over a restart.
+    /// A worker outside the server has it until then. Lasts over a restart.
     pub leased_until: Option<TimeMs>,
+    /// The worker that has it, or had it last.
+    pub worker: Option<Arc<str>>,
+    /// How far the attempt under way says it is, in percent.
+    pub progress: Option<u8>,
     /// Somebody asked for its end while it ran.
     pub cancel_requested: bool,
     /// Whether it is suspected of bringing its server down.
@@ -123,6 +127,20 @@ impl Suspicion {
                 let crashes = crashes.saturating_add(u8::from(started));
                 Suspicion::Loner { started: false, crashes }
             }
+        }
+    }
+
+    /// What the loss of its lease makes of it. Its worker ran it for sure, so each loss counts.
+    pub fn after_lost_lease(self) -> Suspicion {
+        let crashes = self.crashes().saturating_add(1);
+        Suspicion::Loner { started: false, crashes }
+    }
+
+    /// How many crashes and lost leases count against it.
+    pub fn crashes(self) -> u8 {
+        match self {
+            Suspicion::Loner { crashes, .. } => crashes,
+            Suspicion::None | Suspicion::Suspect { .. } => 0,
         }
     }
 

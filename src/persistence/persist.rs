@@ -210,5 +210,6 @@ fn unsent(batch: &Batch, error: StoreError) -> (Committed, Option<StoreError>) {
 fn without_units(batch: &Batch) -> Batch {
     let Batch { seq, now, ids_wanted, .. } = *batch;
     let (claims, fetch) = (batch.claims.clone(), batch.fetch.clone());
-    Batch { seq, now, units: Vec::new(), claims, fetch, ids_wanted }
+    let (beats, expired) = (batch.beats.clone(), batch.expired);
+    Batch { seq, now, units: Vec::new(), claims, fetch, beats, expired, ids_wanted }
 }

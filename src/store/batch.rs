@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::domain::{Band, Change, Holding, Task, TaskId, TimeMs};
+use crate::domain::{Band, Change, Epoch, Holding, Task, TaskId, Terms, TimeMs};
 
 /// One transaction.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,10 @@ pub struct Batch {
     pub claims: Vec<ClaimAsk>,
     /// Rows to look up, after the units are written.
     pub fetch: Vec<TaskId>,
+    /// Leases to renew, after the units are written.
+    pub beats: Vec<Beat>,
+    /// Leased rows to take back, after the leases are renewed.
+    pub expired: Option<ExpiredAsk>,
     /// How many new ids to take; nought for none.
     pub ids_wanted: u32,
 }
@@ -53,6 +57,50 @@ pub struct ClaimAsk {
     pub due_by: TimeMs,
     /// Only these types.
     pub types: Arc<[Arc<str>]>,
+    /// Who gets them.
+    pub taker: Taker,
+}
+
+/// Who gets the rows of a claim. Either way they have the next epoch when the batch is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taker {
+    /// This node holds them from then on.
+    Node,
+    /// A worker outside leases them: they run, and stay rows that nobody holds.
+    Worker(Terms),
+}
+
+/// A lease to renew, if the row still runs under this epoch and no node holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beat {
+    /// The task.
+    pub id: TaskId,
+    /// The lease's claim.
+    pub epoch: Epoch,
+    /// When it runs out from now on.
+    pub until: TimeMs,
+    /// How far the attempt is, in percent; `None` leaves what was said before.
+    pub progress: Option<u8>,
+}
+
+/// A renewed lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beaten {
+    /// When it ends, by its own time or by that of the attempt.
+    pub ends: TimeMs,
+    /// Whether somebody asked for the task's end.
+    pub cancel_requested: bool,
+    /// The task's version now: progress is a visible change.
+    pub version: u32,
+}
+
+/// A wish for leased rows whose lease or attempt has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiredAsk {
+    /// Ended by then, earliest first.
+    pub due_by: TimeMs,
+    /// At most so many.
+    pub limit: u32,
 }
 
 /// Which bands a claim takes rows from.
@@ -83,6 +131,11 @@ pub struct Committed {
     pub claimed: Vec<Claimed>,
     /// One answer for each id in `fetch`, in order.
     pub fetched: Vec<Stored>,
+    /// One answer for each of `beats`, in order; `None`: the lease is over.
+    pub beaten: Vec<Option<Beaten>>,
+    /// The leased rows taken back. They run on under the next epoch, free, until it is decided what
+    /// becomes of them; until then a later ask finds them again.
+    pub expired: Vec<Task>,
     /// The ids taken.
     pub ids: Option<Range<u64>>,
 }
@@ -120,7 +173,7 @@ pub struct Replay {
     pub created: bool,
 }
 
-/// What a claim got. The rows are written as held, with the next epoch, before it returns.
+/// What a claim got. The rows are written as taken, with the next epoch, before it returns.
 #[derive(Debug, Default)]
 pub struct Claimed {
     /// The rows, by band and within it in the order (due, id).

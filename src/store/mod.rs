@@ -20,10 +20,14 @@ mod rules;
 pub mod sqlite;
 mod tally;
 
-pub use batch::{Bands, Batch, ClaimAsk, Claimed, Committed, Fate, KeyClaim, Replay, Stored, Unit};
+pub use batch::{
+    Bands, Batch, Beat, Beaten, ClaimAsk, Claimed, Committed, ExpiredAsk, Fate, KeyClaim, Replay,
+    Stored, Taker, Unit,
+};
 pub use error::{Cure, StoreError};
 pub use query::{
-    Bucket, Count, Cursor, Filter, Page, PageAsk, Place, ScheduledAsk, SortField, Sorting,
+    Bucket, Count, Cursor, Filter, LeaseCount, Page, PageAsk, Place, ScheduledAsk, SortField,
+    Sorting,
 };
 
 use std::ops::Range;
@@ -55,6 +59,10 @@ pub trait Store: Send {
 
     /// Takes the next `count` ids, never given out before.
     fn take_ids(&mut self, count: u32) -> Result<Range<u64>, StoreError>;
+
+    /// The number this store was given when it was made, which nobody outside can guess: what
+    /// servers sign with, so that each of them, and the next start, knows the signature.
+    fn signing_key(&mut self) -> Result<[u8; 16], StoreError>;
 
     /// Marks all held rows as given back, so that the next incarnation does not suspect them.
     fn release(&mut self) -> Result<(), StoreError>;
@@ -99,6 +107,9 @@ pub trait Reader: Send {
 
     /// When the oldest free task that is due became due.
     fn oldest_free(&mut self, now: TimeMs) -> Result<Option<TimeMs>, StoreError>;
+
+    /// What workers lease, by worker and type, at most `limit` of these.
+    fn leases(&mut self, limit: u32) -> Result<Vec<LeaseCount>, StoreError>;
 
     /// How many bytes on disk hold something; what is free inside the files does not count.
     fn used_bytes(&mut self) -> Result<u64, StoreError>;

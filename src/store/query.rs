@@ -125,6 +125,19 @@ pub struct Count {
     pub tasks: u64,
 }
 
+/// What one worker leases of one type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseCount {
+    /// The worker.
+    pub worker: Arc<str>,
+    /// The type.
+    pub task_type: Arc<str>,
+    /// How many tasks.
+    pub tasks: u64,
+    /// When the first of their leases runs out.
+    pub until: TimeMs,
+}
+
 /// What happened in one minute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bucket {

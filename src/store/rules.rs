@@ -1,12 +1,13 @@
 //! The rules that every store keeps in the same way.
 
-use crate::domain::{Before, Event, State, Status, Suspicion, Task, TimeMs};
+use crate::domain::{Before, Event, Status, Suspicion, Task, TimeMs};
 
-/// When a row may be claimed: the time that is set, else since when it could start.
-pub(super) fn due(state: &State) -> TimeMs {
-    match state.status {
+/// When a row needs attention: the end of its lease, or when it may be claimed, which is the time
+/// that is set, else since when it could start.
+pub(super) fn due(task: &Task) -> TimeMs {
+    match task.state.status {
         Status::Scheduled { due } | Status::Retrying { due } | Status::Paused { due } => due,
-        _ => state.ready_at,
+        _ => task.lease_ends().unwrap_or(task.state.ready_at),
     }
 }
 

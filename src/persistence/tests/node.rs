@@ -40,6 +40,9 @@ impl Store for Faulty {
     fn take_ids(&mut self, count: u32) -> Result<std::ops::Range<u64>, StoreError> {
         self.inner.take_ids(count)
     }
+    fn signing_key(&mut self) -> Result<[u8; 16], StoreError> {
+        self.inner.signing_key()
+    }
     fn release(&mut self) -> Result<(), StoreError> {
         self.inner.release()
     }

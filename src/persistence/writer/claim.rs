@@ -7,7 +7,7 @@ use crate::domain::{
 };
 use crate::persistence::live::{Home, LiveTask, Room};
 use crate::persistence::pending::Sequel;
-use crate::store::{Bands, ClaimAsk, Claimed};
+use crate::store::{Bands, ClaimAsk, Claimed, Taker};
 
 impl Writer {
     /// No claim asks for more rows.
@@ -43,6 +43,7 @@ impl Writer {
                     bytes_max: self.window.room_bytes(band),
                     due_by: now.plus_ms(Self::AHEAD_MS),
                     types: self.kinds.startable(),
+                    taker: Taker::Node,
                 });
             }
         }

@@ -354,6 +354,8 @@ impl Writer {
             units: pending.units,
             claims: pending.claims,
             fetch: pending.wanted.keys().copied().collect(),
+            beats: Vec::new(),
+            expired: None,
             ids_wanted: pending.ids_wanted,
         });
         let (sequels, wanted, keys) = (pending.sequels, pending.wanted, pending.keys);

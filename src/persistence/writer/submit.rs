@@ -59,6 +59,8 @@ impl Writer {
             result: None,
             completed_at: None,
             leased_until: None,
+            worker: None,
+            progress: None,
             cancel_requested: false,
             suspicion: Suspicion::None,
         };

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::sample::{NOW, Sample, batch, commit, fate, fetch, finish, insert};
 use super::{Fresh, start};
 use crate::domain::{Band, Epoch, Holding, Status, StatusKind, Task, TimeMs};
-use crate::store::{Bands, Batch, ClaimAsk, Fate, Store, Stored};
+use crate::store::{Bands, Batch, ClaimAsk, Fate, Store, Stored, Taker};
 
 fn ask(band: Band, limit: u32, types: &[&str]) -> ClaimAsk {
     let types = types.iter().map(|name| Arc::from(*name)).collect();
-    ClaimAsk { bands: Bands::One(band), limit, bytes_max: usize::MAX, due_by: NOW, types }
+    let (bands, taker) = (Bands::One(band), Taker::Node);
+    ClaimAsk { bands, limit, bytes_max: usize::MAX, due_by: NOW, types, taker }
 }
 
 fn claim(store: &mut dyn Store, asks: Vec<ClaimAsk>) -> Vec<Vec<Task>> {

@@ -9,19 +9,30 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use super::reading::{FIELDS, ask, filters};
 use super::sample::{NOW, Sample, finish, revive, update};
 use super::{Fresh, Ground, start};
-use crate::domain::{Band, Epoch, Holding, Status, StatusKind, Suspicion, Task, TimeMs};
+use crate::domain::{Band, Epoch, Holding, Status, StatusKind, Suspicion, Task, Terms, TimeMs};
 use crate::store::memory::MemoryDisk;
 use crate::store::{
-    Bands, Batch, ClaimAsk, Fate, KeyClaim, PageAsk, Place, PruneAsk, ScheduledAsk, Store, Unit,
+    Bands, Batch, Beat, ClaimAsk, ExpiredAsk, Fate, KeyClaim, PageAsk, Place, PruneAsk,
+    ScheduledAsk, Store, Taker, Unit,
 };
 
 /// One step of a history; the numbers choose among what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    Commit(Vec<Deed>, Vec<(usize, u32)>),
+    Commit(Vec<Deed>, Wishes),
     Prune(usize, u64, u32),
     Restart(bool),
     Forget(u64),
+}
+
+/// What a commit asks for beside its units.
+#[derive(Debug, Clone)]
+struct Wishes {
+    /// Band, limit, and whether for a worker.
+    claims: Vec<(usize, u32, bool)>,
+    /// Which tasks' leases, and for how long.
+    beats: Vec<(usize, u64)>,
+    take_back: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -47,10 +58,17 @@ fn deed() -> impl Strategy<Value = Deed> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let claims = prop::collection::vec((0..5usize, 0..4u32), 0..3);
+    let claims = prop::collection::vec((0..5usize, 0..4u32, any::<bool>()), 0..3);
+    let beats = prop::collection::vec((0..1000usize, 0..30_000u64), 0..3);
+    let take_back = prop::bool::weighted(0.2);
+    let wishes = (claims, beats, take_back).prop_map(|(claims, beats, take_back)| Wishes {
+        claims,
+        beats,
+        take_back,
+    });
     prop_oneof![
-        16 => (prop::collection::vec(deed(), 0..8), claims)
-            .prop_map(|(deeds, claims)| Step::Commit(deeds, claims)),
+        16 => (prop::collection::vec(deed(), 0..8), wishes)
+            .prop_map(|(deeds, wishes)| Step::Commit(deeds, wishes)),
         1 => (0..3usize, 0..100u64, 0..5u32).prop_map(|(s, at, limit)| Step::Prune(s, at, limit)),
         1 => any::<bool>().prop_map(Step::Restart),
         1 => (0..100u64).prop_map(Step::Forget),
@@ -142,7 +160,7 @@ impl World {
         self.now = self.now.plus_ms(7001);
         let store = self.store.as_mut().expect("a store is open between steps");
         match step {
-            Step::Commit(deeds, claims) => self.commit(deeds, claims)?,
+            Step::Commit(deeds, wishes) => self.commit(deeds, wishes)?,
             Step::Prune(status, at, limit) => {
                 let ended_before = NOW.plus_ms(at * 7001);
                 let ask = PruneAsk { statuses: vec![ENDS[*status]], ended_before, limit: *limit };
@@ -179,14 +197,25 @@ impl World {
         Ok(())
     }
 
-    fn commit(&mut self, deeds: &[Deed], claims: &[(usize, u32)]) -> Result<(), TestCaseError> {
+    fn commit(&mut self, deeds: &[Deed], wishes: &Wishes) -> Result<(), TestCaseError> {
         let units: Vec<Unit> = deeds.iter().filter_map(|deed| self.unit(deed)).collect();
-        let claims = claims.iter().map(|(band, limit)| ClaimAsk {
+        let leased: Vec<Task> =
+            self.tasks(false).into_iter().filter(|task| task.state.status.is_running()).collect();
+        let beats = wishes.beats.iter().filter_map(|(which, for_ms)| {
+            let task = leased.get(which % leased.len().max(1))?;
+            let until = self.now.plus_ms(*for_ms);
+            let progress = (which % 3 > 0).then_some((which % 7) as u8);
+            Some(Beat { id: task.id, epoch: task.state.epoch, until, progress })
+        });
+        let terms = Terms { worker: "w".into(), until: self.now.plus_ms(9000) };
+        let taker = |leased| if leased { Taker::Worker(terms.clone()) } else { Taker::Node };
+        let claims = wishes.claims.iter().map(|(band, limit, leased)| ClaimAsk {
             bands: Bands::One(Band::ALL[*band]),
             limit: *limit,
             bytes_max: usize::MAX,
             due_by: self.now,
             types: ["NOOP", "c"].map(Arc::from).into(),
+            taker: taker(*leased),
         });
         let fetch = self.tasks(true).iter().chain(&self.tasks(false)).map(|t| t.id).collect();
         let batch = Batch {
@@ -195,6 +224,8 @@ impl World {
             units,
             claims: claims.collect(),
             fetch,
+            beats: beats.collect(),
+            expired: wishes.take_back.then_some(ExpiredAsk { due_by: self.now, limit: 100 }),
             ids_wanted: deeds.len() as u32,
         };
         let store = self.store.as_mut().expect("a store is open between steps");
@@ -207,6 +238,8 @@ impl World {
         for (ours, theirs) in ours.fetched.iter().zip(&theirs.fetched) {
             prop_assert_eq!(ours, theirs);
         }
+        prop_assert_eq!(ours.beaten, theirs.beaten);
+        prop_assert_eq!(ours.expired, theirs.expired);
         prop_assert_eq!(ours.ids, theirs.ids);
         prop_assert!(!ours.fates.contains(&Fate::Unsent));
         Ok(())
@@ -231,6 +264,7 @@ impl World {
         let minutes = NOW.minute() - 1..self.now.minute() + 1;
         prop_assert_eq!(ours.buckets(minutes.clone()), theirs.buckets(minutes));
         prop_assert_eq!(ours.oldest_free(self.now), theirs.oldest_free(self.now));
+        prop_assert_eq!(ours.leases(9), theirs.leases(9));
         for field in FIELDS {
             for filter in filters() {
                 let ask = PageAsk { place: Place::Offset(2), ..ask(field, true, filter) };

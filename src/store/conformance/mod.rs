@@ -6,6 +6,7 @@
 pub(super) mod claiming;
 pub(super) mod histories;
 pub(super) mod keys;
+pub(super) mod leasing;
 pub(super) mod reading;
 pub(super) mod sample;
 pub(super) mod starting;
@@ -59,7 +60,11 @@ macro_rules! conformance {
             claiming::the_oldest_free_row_is_known,
             starting::a_crash_makes_suspects_and_raises_epochs,
             starting::a_release_makes_none,
-            starting::a_lease_outside_goes_on_over_a_restart,
+            leasing::a_claim_for_a_worker_starts_its_tasks_and_leaves_them_free,
+            leasing::a_renewed_lease_ends_later_but_never_after_its_attempt,
+            leasing::what_runs_out_is_taken_back_under_the_next_epoch,
+            leasing::leases_are_counted_by_worker_and_type,
+            leasing::a_lease_goes_on_over_a_restart_and_so_does_the_key,
             starting::free_rows_and_types_outlive_a_restart,
             reading::pages_agree_with_a_naive_model,
             reading::walking_by_cursor_meets_every_task_once,

@@ -52,6 +52,8 @@ impl Sample {
             result: None,
             completed_at: None,
             leased_until: None,
+            worker: None,
+            progress: None,
             cancel_requested: false,
             suspicion: Suspicion::None,
         };
@@ -123,6 +125,8 @@ impl Sample {
             state.last_error = Some((FailureKind::Panic, "it fell over".into()));
             state.result = Some(Payload::text("half a result"));
             state.leased_until = Some(NOW.plus_ms(30_000));
+            state.worker = Some("w-1".into());
+            state.progress = Some(77);
             state.cancel_requested = true;
             state.suspicion = Suspicion::Loner { started: true, crashes: 2 };
         })

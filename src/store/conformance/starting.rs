@@ -83,17 +83,6 @@ pub(crate) fn a_release_makes_none(fresh: Fresh<'_>) {
     assert_eq!(recovered.held[0].state.suspicion, Suspicion::Suspect { started: false });
 }
 
-pub(crate) fn a_lease_outside_goes_on_over_a_restart(fresh: Fresh<'_>) {
-    let ground = fresh();
-    let (mut store, _) = start(&*ground, NOW);
-    let leased = Sample::new(1).status(Status::Running { epoch: Epoch(1) });
-    let leased = leased.state(|state| state.leased_until = Some(NOW.plus_ms(60_000)));
-    commit(&mut *store, vec![insert(&leased)]);
-    drop(store);
-    let (_, recovered) = start(&*ground, NOW);
-    assert_eq!(recovered.held, [leased.task()]);
-}
-
 pub(crate) fn free_rows_and_types_outlive_a_restart(fresh: Fresh<'_>) {
     let ground = fresh();
     let (mut store, first) = start(&*ground, NOW);

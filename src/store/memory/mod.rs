@@ -154,6 +154,10 @@ impl Store for MemoryStore {
         Ok(self.disk.content().table.take_ids(count))
     }
 
+    fn signing_key(&mut self) -> Result<[u8; 16], StoreError> {
+        Ok(*b"a test's own key")
+    }
+
     fn release(&mut self) -> Result<(), StoreError> {
         self.disk.content().table.released = self.incarnation;
         Ok(())

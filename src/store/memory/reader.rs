@@ -7,7 +7,9 @@ use super::MemoryDisk;
 use crate::domain::{StatusKind, Task, TaskId, TimeMs};
 use crate::store::order::SortKey;
 use crate::store::rules::due;
-use crate::store::{Bucket, Count, Page, PageAsk, Place, Reader, ScheduledAsk, StoreError, Stored};
+use crate::store::{
+    Bucket, Count, LeaseCount, Page, PageAsk, Place, Reader, ScheduledAsk, StoreError, Stored,
+};
 
 /// A reader of a [`MemoryDisk`].
 pub(super) struct MemoryReader {
@@ -70,11 +72,10 @@ impl Reader for MemoryReader {
     fn scheduled(&mut self, ask: &ScheduledAsk) -> Result<Page, StoreError> {
         let content = self.disk.content();
         let waits = [StatusKind::Scheduled, StatusKind::Pending, StatusKind::Retrying];
-        let fits = |task: &&Task| {
-            waits.contains(&task.state.status.kind()) && due(&task.state) <= ask.due_by
-        };
+        let fits =
+            |task: &&Task| waits.contains(&task.state.status.kind()) && due(task) <= ask.due_by;
         let mut all: Vec<&Task> = content.table.tasks().filter(fits).collect();
-        all.sort_unstable_by_key(|task| (task.spec.band, due(&task.state), task.id));
+        all.sort_unstable_by_key(|task| (task.spec.band, due(task), task.id));
         let page = all.iter().skip(ask.offset as usize).take(ask.size as usize);
         let tasks = page.map(|task| shown(task, ask.payloads)).collect();
         let counted = all.len() as u64;
@@ -110,6 +111,10 @@ impl Reader for MemoryReader {
 
     fn oldest_free(&mut self, now: TimeMs) -> Result<Option<TimeMs>, StoreError> {
         Ok(self.disk.content().table.oldest_free(now))
+    }
+
+    fn leases(&mut self, limit: u32) -> Result<Vec<LeaseCount>, StoreError> {
+        Ok(self.disk.content().table.leases(limit))
     }
 
     fn used_bytes(&mut self) -> Result<u64, StoreError> {

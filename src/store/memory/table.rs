@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use crate::domain::{Change, ChangeKind, Holding, StatusKind, Task, TaskId, TimeMs};
+use crate::domain::{Change, ChangeKind, Holding, StatusKind, Task, TaskId, Terms, TimeMs};
 use crate::store::rules::{adopt, due, says};
 use crate::store::tally::{Sort, Tally};
 use crate::store::{
-    Batch, Bucket, ClaimAsk, Claimed, Committed, Fate, KeyClaim, PruneAsk, Recovered, Replay,
-    StoreError, Stored, Unit,
+    Batch, Beat, Beaten, Bucket, ClaimAsk, Claimed, Committed, ExpiredAsk, Fate, KeyClaim,
+    LeaseCount, PruneAsk, Recovered, Replay, StoreError, Stored, Taker, Unit,
 };
 
 type Map<K, V> = HashMap<K, V, RandomState>;
@@ -37,6 +37,7 @@ pub(super) struct Table {
     live: Map<TaskId, Live>,
     ended: Map<TaskId, Task>,
     free: BTreeSet<(usize, u32, TimeMs, TaskId)>,
+    leased: BTreeSet<(TimeMs, TaskId)>,
     types: Vec<Arc<str>>,
     numbers: Map<Arc<str>, u32>,
     keys: Map<[u8; 32], Used>,
@@ -60,8 +61,10 @@ impl Table {
             committed.fates.push(fate);
         }
         self.count(tally);
+        committed.beaten = batch.beats.iter().map(|beat| self.renew(beat, batch.now)).collect();
+        committed.expired = batch.expired.map_or(Vec::new(), |ask| self.take_back(ask));
         for ask in &batch.claims {
-            committed.claimed.push(self.claim(ask, owner));
+            committed.claimed.push(self.claim(ask, owner, batch.now));
         }
         committed.fetched = batch.fetch.iter().map(|id| self.stored(*id)).collect();
         committed.ids = (batch.ids_wanted > 0).then(|| self.take_ids(batch.ids_wanted));
@@ -166,10 +169,11 @@ impl Table {
             self.unique.insert(key.clone(), task.id);
         }
         let owner = (holding == Holding::Held).then_some(owner);
-        let claimable = task.state.status.kind() != StatusKind::Paused;
-        if owner.is_none() && claimable {
-            let place = self.place(&task);
-            self.free.insert(place);
+        let place = self.place(&task);
+        match (owner, task.state.status.kind()) {
+            (Some(_), _) | (None, StatusKind::Paused) => {}
+            (None, StatusKind::Running) => drop(self.leased.insert((place.2, place.3))),
+            (None, _) => drop(self.free.insert(place)),
         }
         self.live.insert(task.id, Live { task, owner });
     }
@@ -179,13 +183,14 @@ impl Table {
         if row.owner.is_none() {
             let place = self.place(&row.task);
             self.free.remove(&place);
+            self.leased.remove(&(place.2, place.3));
         }
         Some(row)
     }
 
     fn place(&mut self, task: &Task) -> (usize, u32, TimeMs, TaskId) {
         let type_id = self.intern(&task.spec.task_type);
-        (task.spec.band.rank(), type_id, due(&task.state), task.id)
+        (task.spec.band.rank(), type_id, due(task), task.id)
     }
 
     fn intern(&mut self, name: &Arc<str>) -> u32 {
@@ -208,7 +213,41 @@ impl Table {
         }
     }
 
-    fn claim(&mut self, ask: &ClaimAsk, owner: u64) -> Claimed {
+    fn renew(&mut self, beat: &Beat, now: TimeMs) -> Option<Beaten> {
+        let row = self.live.get(&beat.id)?;
+        let state = &row.task.state;
+        let runs = state.status.is_running() && state.leased_until.is_some();
+        if row.owner.is_some() || !runs || state.epoch != beat.epoch {
+            return None;
+        }
+        let mut task = self.take(beat.id)?.task;
+        task.state.leased_until = Some(beat.until);
+        if beat.progress.is_some() && beat.progress != task.state.progress {
+            task.state.progress = beat.progress;
+            task.state.version += 1;
+            task.state.updated_at = now;
+        }
+        let (ends, cancel_requested) = (due(&task), task.state.cancel_requested);
+        let version = task.state.version;
+        self.put(task, Holding::Free, 0);
+        Some(Beaten { ends, cancel_requested, version })
+    }
+
+    fn take_back(&mut self, ask: ExpiredAsk) -> Vec<Task> {
+        let over = self.leased.iter().take_while(|(due, _)| *due <= ask.due_by);
+        let ids: Vec<TaskId> = over.take(ask.limit as usize).map(|(_, id)| *id).collect();
+        let mut taken = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(mut row) = self.take(id) else { continue };
+            if row.task.take_back().is_ok() {
+                taken.push(row.task.clone());
+            }
+            self.put(row.task, Holding::Free, 0);
+        }
+        taken
+    }
+
+    fn claim(&mut self, ask: &ClaimAsk, owner: u64, now: TimeMs) -> Claimed {
         let Some(first_id) = TaskId::new(1) else { return Claimed::default() };
         let mut due: Vec<(usize, TimeMs, TaskId)> = Vec::new();
         for band in ask.bands.in_order().iter().map(|band| band.rank()) {
@@ -233,13 +272,53 @@ impl Table {
                 break;
             }
             let Some(mut row) = self.take(id) else { continue };
-            row.task.state.epoch = row.task.state.epoch.next();
             bytes += row.task.spec.weight();
-            tasks.push(row.task.clone());
-            row.owner = Some(owner);
-            self.live.insert(id, row);
+            match &ask.taker {
+                Taker::Node => {
+                    row.task.state.epoch = row.task.state.epoch.next();
+                    tasks.push(row.task.clone());
+                    row.owner = Some(owner);
+                    self.live.insert(id, row);
+                }
+                Taker::Worker(terms) => {
+                    let task = self.lease(row.task, terms, now.max(ask.due_by));
+                    tasks.push(task);
+                }
+            }
         }
         Claimed { tasks, has_more }
+    }
+
+    fn lease(&mut self, mut task: Task, terms: &Terms, now: TimeMs) -> Task {
+        let (band, type_id) = (task.spec.band, self.intern(&task.spec.task_type));
+        let mut tally = Tally::default();
+        tally.add(Sort { status: task.state.status.kind(), band, type_id }, -1);
+        task.lease(terms, now).expect("a claimable row may start");
+        tally.add(Sort { status: task.state.status.kind(), band, type_id }, 1);
+        self.count(tally);
+        self.put(task.clone(), Holding::Free, 0);
+        task
+    }
+
+    /// What workers lease, by worker and type.
+    pub(super) fn leases(&self, limit: u32) -> Vec<LeaseCount> {
+        let mut counts: BTreeMap<(Arc<str>, u32), (u64, TimeMs)> = BTreeMap::new();
+        for (_, id) in &self.leased {
+            let Some(Live { task, .. }) = self.live.get(id) else { continue };
+            let (Some(worker), Some(until)) = (&task.state.worker, task.state.leased_until) else {
+                continue;
+            };
+            let number = self.numbers.get(&task.spec.task_type).copied().unwrap_or(0);
+            let count = counts.entry((Arc::clone(worker), number)).or_insert((0, until));
+            *count = (count.0 + 1, count.1.min(until));
+        }
+        let count = |((worker, number), (tasks, until))| LeaseCount {
+            worker,
+            task_type: self.type_name(number),
+            tasks,
+            until,
+        };
+        counts.into_iter().map(count).take(limit as usize).collect()
     }
 
     pub(super) fn stored(&self, id: TaskId) -> Stored {

@@ -3,12 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection};
 
-use super::row;
 use super::types::Types;
+use super::{counts, row};
 use crate::domain::{Band, StatusKind, Task, TaskId, TimeMs};
-use crate::store::{Batch, ClaimAsk, Claimed, Committed, StoreError, Stored};
+use crate::store::tally::{Sort, Tally};
+use crate::store::{Batch, ClaimAsk, Claimed, Committed, StoreError, Stored, Taker};
 
 /// Answers the batch's claims, one after the other.
 pub(super) fn claims(
@@ -18,6 +19,7 @@ pub(super) fn claims(
     batch: &Batch,
     committed: &mut Committed,
 ) -> Result<(), StoreError> {
+    let mut tally = Tally::default();
     for ask in &batch.claims {
         let mut keys = Vec::new();
         for band in ask.bands.in_order() {
@@ -27,8 +29,7 @@ pub(super) fn claims(
         let has_more = keys.len() >= ask.limit as usize;
         let mut claimed = Claimed { tasks: Vec::with_capacity(keys.len()), has_more };
         let mut bytes = 0;
-        let mut take =
-            conn.prepare_cached("UPDATE tasks SET owner = ?1, epoch = epoch + 1 WHERE id = ?2")?;
+        let mut take = Take::new(conn, incarnation, batch.now, ask)?;
         let mut find = conn.prepare_cached(&format!("{} WHERE id = ?1", row::LIVE))?;
         for (_, id) in keys {
             if bytes >= ask.bytes_max {
@@ -38,14 +39,61 @@ pub(super) fn claims(
             let mut task = find_live(&mut find, types, id)?
                 .ok_or_else(|| StoreError::Broken(format!("the index names task {id}")))?
                 .0;
-            take.execute((incarnation, id))?;
-            task.state.epoch = task.state.epoch.next();
+            take.take(&mut task, types, &mut tally)?;
             bytes += task.spec.weight();
             claimed.tasks.push(task);
         }
         committed.claimed.push(claimed);
     }
-    Ok(())
+    counts::write(conn, &tally)
+}
+
+/// Writes who took a row.
+struct Take<'a> {
+    statement: CachedStatement<'a>,
+    incarnation: i64,
+    now: TimeMs,
+    taker: &'a Taker,
+}
+
+impl<'a> Take<'a> {
+    fn new(
+        conn: &'a Connection,
+        incarnation: i64,
+        now: TimeMs,
+        ask: &'a ClaimAsk,
+    ) -> Result<Take<'a>, StoreError> {
+        let sql = match ask.taker {
+            Taker::Node => "UPDATE tasks SET owner = ?1, epoch = epoch + 1 WHERE id = ?2",
+            Taker::Worker(_) => row::UPDATE_LIVE,
+        };
+        let statement = conn.prepare_cached(sql)?;
+        // A lease starts what is due by then, not what is due a little later.
+        Ok(Take { statement, incarnation, now: now.max(ask.due_by), taker: &ask.taker })
+    }
+
+    fn take(
+        &mut self,
+        task: &mut Task,
+        types: &Types,
+        tally: &mut Tally,
+    ) -> Result<(), StoreError> {
+        let Taker::Worker(terms) = self.taker else {
+            self.statement.execute((self.incarnation, task.id.get() as i64))?;
+            task.state.epoch = task.state.epoch.next();
+            return Ok(());
+        };
+        let before = (task.state.epoch, task.state.status.kind());
+        let id = task.id;
+        let broken = |error| StoreError::Broken(format!("the index names task {id}: {error}"));
+        task.lease(terms, self.now).map_err(broken)?;
+        row::bind_update(&mut self.statement, task, None, before)?;
+        self.statement.raw_execute()?;
+        let (band, type_id) = (task.spec.band, types.number(&task.spec.task_type).unwrap_or(0));
+        tally.add(Sort { status: before.1, band, type_id }, -1);
+        tally.add(Sort { status: StatusKind::Running, band, type_id }, 1);
+        Ok(())
+    }
 }
 
 /// A place in the order of claims: when the row is due, and its id.
@@ -107,7 +155,7 @@ impl Lane {
     fn fill(&mut self, conn: &Connection, due_by: TimeMs, chunk: usize) -> Result<(), StoreError> {
         let mut next = conn.prepare_cached(
             "SELECT due, id FROM tasks INDEXED BY tasks_free
-             WHERE owner IS NULL AND status <> 5 AND band = ?1 AND type_id = ?2
+             WHERE owner IS NULL AND status <> 3 AND status <> 5 AND band = ?1 AND type_id = ?2
                AND due <= ?3 AND due >= ?4 AND (due > ?4 OR id > ?5)
              ORDER BY due, id LIMIT ?6",
         )?;
@@ -142,7 +190,7 @@ fn wanted_types(
     let mut after = 0u32;
     let mut next = conn.prepare_cached(
         "SELECT type_id FROM tasks INDEXED BY tasks_free
-         WHERE owner IS NULL AND status <> 5 AND band = ?1 AND type_id > ?2
+         WHERE owner IS NULL AND status <> 3 AND status <> 5 AND band = ?1 AND type_id > ?2
          ORDER BY type_id LIMIT 1",
     )?;
     loop {
@@ -183,7 +231,7 @@ pub(super) fn stored(conn: &Connection, types: &Types, id: TaskId) -> Result<Sto
     })
 }
 
-fn find_live(
+pub(super) fn find_live(
     find: &mut rusqlite::Statement<'_>,
     types: &Types,
     id: i64,
@@ -196,4 +244,4 @@ fn find_live(
 }
 
 // The literals in the SQL above.
-const _: () = assert!(StatusKind::Paused as u8 == 5 && StatusKind::Queued as u8 == 2);
+const _: () = assert!(StatusKind::Paused as u8 == 5 && StatusKind::Running as u8 == 3);

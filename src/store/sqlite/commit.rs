@@ -1,4 +1,5 @@
-//! One batch as one transaction: units first, then the counts, then claims and look-ups.
+//! One batch as one transaction: units first, then the counts, then leases, claims
+//! and look-ups.
 
 use rusqlite::Connection;
 
@@ -27,6 +28,8 @@ pub(super) fn commit(
         }
         write.finish()?;
     }
+    super::leases::renew(conn, batch, &mut committed)?;
+    super::leases::take_back(conn, types, batch, &mut committed)?;
     super::claim::claims(conn, types, incarnation, batch, &mut committed)?;
     super::claim::fetch(conn, types, batch, &mut committed)?;
     if batch.ids_wanted > 0 {

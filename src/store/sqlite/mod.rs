@@ -13,6 +13,7 @@ mod counts;
 mod error;
 mod files;
 mod keys;
+mod leases;
 pub mod migrate;
 mod reader;
 mod recover;
@@ -166,6 +167,15 @@ impl Store for SqliteStore {
 
     fn take_ids(&mut self, count: u32) -> Result<Range<u64>, StoreError> {
         self.transaction(|conn, _, _| take_ids(conn, count))
+    }
+
+    fn signing_key(&mut self) -> Result<[u8; 16], StoreError> {
+        let first = statement::meta(&self.conn, "signing_key_1")?;
+        let second = statement::meta(&self.conn, "signing_key_2")?;
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&first.to_be_bytes());
+        key[8..].copy_from_slice(&second.to_be_bytes());
+        Ok(key)
     }
 
     fn release(&mut self) -> Result<(), StoreError> {

@@ -17,7 +17,8 @@ use crate::store::rules::due;
 macro_rules! shared {
     () => {
         "status, band, type_id, epoch, ready_at, created_at, updated_at, version, retries, \
-         suspicion, cancel_requested, leased_until, completed_at, scheduled_for, timeout_s, \
+         suspicion, cancel_requested, leased_until, worker, progress, completed_at, scheduled_for, \
+         timeout_s, \
          retries_max, retry_delay_ms, retry_multiplier, run_started_at, run_took_us, \
          run_waited_us, error_kind, name, description, tags, unique_key, error"
     };
@@ -47,19 +48,19 @@ pub(super) const INSERT_LIVE: &str = concat!(
     "INSERT INTO tasks (id, owner, due, ",
     shared!(),
     ", payload_form, result_form, result, payload) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,\
-     ?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+     ?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 );
 /// A new ended row; bound by [`bind_ended`].
 pub(super) const INSERT_ENDED: &str = concat!(
     "INSERT INTO task_history (id, ",
     shared!(),
     ", payload_form, result_form, result, payload) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,\
-     ?,?,?,?,?,?,?,?,?,?,?,?,?)"
+     ?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 );
 /// The changing part of a live row, if it still says what it said; bound by [`bind_update`].
 pub(super) const UPDATE_LIVE: &str = "UPDATE tasks SET owner = ?, due = ?, status = ?, epoch = ?, \
      ready_at = ?, updated_at = ?, version = ?, retries = ?, suspicion = ?, cancel_requested = ?, \
-     leased_until = ?, completed_at = ?, run_started_at = ?, run_took_us = ?, run_waited_us = ?, \
+     leased_until = ?, worker = ?, progress = ?, completed_at = ?, run_started_at = ?, run_took_us = ?, run_waited_us = ?, \
      error_kind = ?, error = ?, result_form = ?, result = ? \
      WHERE id = ? AND epoch = ? AND status = ?";
 
@@ -90,7 +91,7 @@ pub(super) fn bind_live(
     let mut to = Binder { statement, next: 0 };
     to.put(task.id.get() as i64)?;
     to.put(owner)?;
-    to.put(due(&task.state).0)?;
+    to.put(due(task).0)?;
     bind_shared(&mut to, task, type_id)
 }
 
@@ -119,6 +120,8 @@ fn bind_shared(to: &mut Binder<'_, '_>, task: &Task, type_id: u32) -> rusqlite::
     to.put(state.suspicion.code())?;
     to.put(state.cancel_requested)?;
     to.time(state.leased_until)?;
+    to.put(state.worker.as_deref())?;
+    to.put(state.progress)?;
     to.time(state.completed_at)?;
     to.time(spec.scheduled_for)?;
     to.put(spec.timeout_s)?;
@@ -154,7 +157,7 @@ pub(super) fn bind_update(
     let state = &task.state;
     let mut to = Binder { statement, next: 0 };
     to.put(owner)?;
-    to.put(due(state).0)?;
+    to.put(due(task).0)?;
     to.put(state.status.kind().code())?;
     to.put(state.epoch.0 as i64)?;
     to.put(state.ready_at.0)?;
@@ -164,6 +167,8 @@ pub(super) fn bind_update(
     to.put(state.suspicion.code())?;
     to.put(state.cancel_requested)?;
     to.time(state.leased_until)?;
+    to.put(state.worker.as_deref())?;
+    to.put(state.progress)?;
     to.time(state.completed_at)?;
     bind_run(&mut to, state)?;
     to.put(state.last_error.as_ref().map(|(kind, _)| kind_code(*kind)))?;
@@ -248,6 +253,8 @@ fn read_state(
         suspicion: Suspicion::from_code(from.int()? as u16),
         cancel_requested: from.int()? != 0,
         leased_until: from.time()?,
+        worker: from.text()?,
+        progress: from.opt()?.and_then(|percent| u8::try_from(percent).ok()),
         completed_at: from.time()?,
     };
     Ok((state, created_at))
@@ -330,12 +337,13 @@ fn form_code(payload: Option<&Payload>) -> Option<i64> {
     payload.map(|payload| i64::from(payload.form == Form::Json))
 }
 
-const KINDS: [FailureKind; 5] = [
+const KINDS: [FailureKind; 6] = [
     FailureKind::Error,
     FailureKind::Permanent,
     FailureKind::Timeout,
     FailureKind::Panic,
     FailureKind::Poison,
+    FailureKind::LeaseLost,
 ];
 
 fn kind_code(kind: FailureKind) -> i64 {

@@ -46,6 +46,8 @@ fn task(status: Status) -> Task {
             result: None,
             completed_at: None,
             leased_until: None,
+            worker: None,
+            progress: None,
             cancel_requested: false,
             suspicion: Suspicion::None,
         },

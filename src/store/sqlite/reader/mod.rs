@@ -20,7 +20,9 @@ use super::types::Types;
 use super::{claim, counts, files, row, statement};
 use crate::clock::Clock;
 use crate::domain::{Band, StatusKind, Task, TaskId, TimeMs};
-use crate::store::{Bucket, Count, Page, PageAsk, Reader, ScheduledAsk, StoreError, Stored};
+use crate::store::{
+    Bucket, Count, LeaseCount, Page, PageAsk, Reader, ScheduledAsk, StoreError, Stored,
+};
 
 /// So many steps of SQLite's machine lie between two looks at the clock: some ten microseconds.
 const STEPS_BETWEEN_LOOKS: i32 = 1000;
@@ -154,6 +156,29 @@ impl Reader for SqliteReader {
         })
     }
 
+    fn leases(&mut self, limit: u32) -> Result<Vec<LeaseCount>, StoreError> {
+        self.snapshot(None, |conn, types| {
+            let mut leases = conn.prepare_cached(
+                "SELECT worker, type_id, count(*), min(leased_until)
+                 FROM tasks INDEXED BY tasks_leased
+                 WHERE owner IS NULL AND status = 3 AND worker IS NOT NULL
+                 GROUP BY worker, type_id ORDER BY worker, type_id LIMIT ?1",
+            )?;
+            let mut rows = leases.query([limit])?;
+            let mut counts = Vec::new();
+            while let Some(row) = rows.next()? {
+                let name = types.name(row.get(1)?);
+                counts.push(LeaseCount {
+                    worker: row.get(0)?,
+                    task_type: name.cloned().unwrap_or_default(),
+                    tasks: row.get::<_, i64>(2)? as u64,
+                    until: TimeMs(row.get(3)?),
+                });
+            }
+            Ok(counts)
+        })
+    }
+
     fn used_bytes(&mut self) -> Result<u64, StoreError> {
         self.snapshot(None, |conn, _| {
             let number = |pragma| conn.query_row(pragma, (), |row| row.get::<_, i64>(0));
@@ -174,7 +199,7 @@ fn find(conn: &Connection, types: &Types, id: TaskId) -> Result<Option<Task>, St
 fn oldest_of(conn: &Connection, band: Band) -> Result<Option<TimeMs>, StoreError> {
     let mut next = conn.prepare_cached(
         "SELECT type_id, due FROM tasks INDEXED BY tasks_free
-         WHERE owner IS NULL AND status <> 5 AND band = ?1 AND type_id > ?2
+         WHERE owner IS NULL AND status <> 3 AND status <> 5 AND band = ?1 AND type_id > ?2
          ORDER BY type_id, due LIMIT 1",
     )?;
     let (mut after, mut oldest) = (0i64, None::<TimeMs>);
