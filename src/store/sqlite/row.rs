@@ -60,7 +60,8 @@ pub(super) const INSERT_ENDED: &str = concat!(
 /// The changing part of a live row, if it still says what it said; bound by [`bind_update`].
 pub(super) const UPDATE_LIVE: &str = "UPDATE tasks SET owner = ?, due = ?, status = ?, epoch = ?, \
      ready_at = ?, updated_at = ?, version = ?, retries = ?, suspicion = ?, cancel_requested = ?, \
-     leased_until = ?, worker = ?, progress = ?, completed_at = ?, run_started_at = ?, run_took_us = ?, run_waited_us = ?, \
+     leased_until = ?, worker = ?, progress = ?, completed_at = ?, run_started_at = ?, \
+     run_took_us = ?, run_waited_us = ?, \
      error_kind = ?, error = ?, result_form = ?, result = ? \
      WHERE id = ? AND epoch = ? AND status = ?";
 
