@@ -321,3 +321,28 @@ fn limits_of_submissions_follow_the_settings() {
     let defaults = Scene::new().loaded().config.limits();
     assert_eq!(defaults, taskscheduler::domain::Limits::default());
 }
+
+#[test]
+fn a_value_can_come_from_a_file_that_a_variable_names() {
+    let scene = Scene::new().file("secret", "canary with spaces \n");
+    let path = scene.directory.path().join("secret").display().to_string();
+    let scene = scene.variable("TASK_SCHEDULER_REDIS_PASSWORD_FILE", &path);
+    assert_eq!(scene.loaded().config.redis.password.reveal(), "canary with spaces ");
+    let (value, origin) = shown(&scene, "redis.password");
+    assert_eq!(value, "********");
+    assert_eq!(origin, "environment TASK_SCHEDULER_REDIS_PASSWORD_FILE");
+
+    let both = scene.variable("TASK_SCHEDULER_REDIS_PASSWORD", "x");
+    assert!(both.wrong().contains("is set beside TASK_SCHEDULER_REDIS_PASSWORD"));
+    let missing = Scene::new().variable("TASK_SCHEDULER_REDIS_PASSWORD_FILE", "/nowhere/at/all");
+    assert!(missing.wrong().contains("names /nowhere/at/all, which cannot be read"));
+    let wrong = Scene::new().file("n", "many");
+    let path = wrong.directory.path().join("n").display().to_string();
+    let wrong = wrong.variable("TASK_SCHEDULER_ENGINE_STEAL_BATCH_FILE", &path).wrong();
+    assert!(
+        wrong.contains("TASK_SCHEDULER_ENGINE_STEAL_BATCH_FILE: engine.steal-batch"),
+        "{wrong}"
+    );
+    let unknown = Scene::new().variable("TASK_SCHEDULER_ENGINE_NOTHING_FILE", "/x").wrong();
+    assert!(unknown.contains("is no setting"), "{unknown}");
+}

@@ -10,6 +10,7 @@ mod disk;
 mod drain;
 mod housekeeper;
 mod prune;
+mod pulse;
 mod reads;
 mod threads;
 mod vitals;
@@ -23,6 +24,7 @@ pub use boot::{BootError, EngineSettings};
 pub use disk::{Disk, Reserve};
 pub use drain::Drained;
 pub use prune::{Pruned, Retention};
+pub use pulse::{Pulse, Standstill};
 pub use reads::Question;
 pub use threads::Fatal;
 pub use vitals::{CoreVitals, DiskVitals, Phase, StoreVitals, Vitals};
@@ -137,6 +139,19 @@ impl Engine {
             mailbox_max: self.identity.requests_max,
             priority_bound: self.identity.priority_bound,
             cores: counts.iter().enumerate().take(cpus.len()).map(core).collect(),
+        }
+    }
+
+    /// A look at what moves, for a watchdog.
+    pub fn pulse(&self) -> Pulse {
+        let (board, refusing) = (self.lanes.board(), self.views.refusing());
+        let total = board.total();
+        Pulse {
+            rounds: self.views.beats(),
+            taken: total.taken + total.withdrawn,
+            waiting: self.lanes.waiting(),
+            running: board.running().count(),
+            cores_owe: self.views.view().store_up && !refusing,
         }
     }
 

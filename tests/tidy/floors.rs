@@ -23,6 +23,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("core_affinity", &["execution"]),
     ("crossbeam_deque", &["queue"]),
     ("clap", &["cli"]),
+    ("sd_notify", &["cli"]),
     ("toml", &["cli"]),
     ("ureq", &["cli", "execution"]),
     ("signal_hook", &["engine", "cli"]),

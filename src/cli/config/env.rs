@@ -1,6 +1,10 @@
 //! The environment: our own variables, and those of the old deployment.
+//!
+//! `NAME_FILE` in place of `NAME` names a file that holds the value: the way in which systemd,
+//! Kubernetes and Compose hand over secrets.
 
 use std::fmt::Write;
+use std::io::Read;
 
 use super::Listen;
 use super::keys::KEYS;
@@ -19,6 +23,10 @@ pub const PROFILE: &str = "TASK_SCHEDULER_PROFILE";
 pub const SPRING_PROFILE: &str = "SPRING_PROFILES_ACTIVE";
 /// Names the server that the client commands speak to.
 pub const SERVER: &str = "TASK_SCHEDULER_SERVER";
+/// What follows a variable's name where it names a file with the value.
+const IN_FILE: &str = "_FILE";
+/// No value is longer; a wrong path to something huge must not fill the memory.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Lays the environment over what was given before: the old names first, so that ours win.
 pub fn overlay(around: &Surroundings, layers: &mut Layers) {
@@ -35,8 +43,37 @@ pub fn overlay(around: &Surroundings, layers: &mut Layers) {
         {
             layers.set(place, text, Origin::Variable(name));
         }
+        from_file(place, key, around, layers);
     }
     unknown(around, layers);
+}
+
+/// Sets the key from the file that its variable with `_FILE` names. Both at once is a mistake that
+/// nobody should have to find by trying.
+fn from_file(place: usize, key: &Key, around: &Surroundings, layers: &mut Layers) {
+    let direct = key.variable();
+    let name = format!("{direct}{IN_FILE}");
+    let Some(path) = around.variable(&name) else { return };
+    let origin = Origin::Variable(name);
+    if around.variable(&direct).is_some() {
+        return layers.wrong(origin, format!("is set beside {direct}; one of them is enough"));
+    }
+    match read_value(path) {
+        Ok(text) => layers.set(place, &text, origin),
+        Err(why) => layers.wrong(origin, format!("names {path}, which {why}")),
+    }
+}
+
+/// The text of the file without the line end that editors leave behind it.
+fn read_value(path: &str) -> Result<String, String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
+    read.map_err(|e| format!("cannot be read: {e}"))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err("is longer than 64 KiB".into());
+    }
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
 /// `SERVER_PORT` changes the port and leaves the host.
@@ -56,9 +93,12 @@ fn server_port(around: &Surroundings, layers: &mut Layers) {
 
 fn unknown(around: &Surroundings, layers: &mut Layers) {
     let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
-    let known = |name: &str| [CONFIG, PROFILE, SERVER].contains(&name);
+    let known = |name: &str| {
+        let value = name.strip_suffix(IN_FILE).unwrap_or(name);
+        [CONFIG, PROFILE, SERVER].contains(&name) || names.iter().any(|known| known == value)
+    };
     for (name, text) in &around.variables {
-        if known(name) || names.contains(name) || text.is_empty() {
+        if known(name) || text.is_empty() {
             continue;
         }
         if let Some(why) = legacy::meaningless_variable(name) {

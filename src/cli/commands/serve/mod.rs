@@ -3,6 +3,7 @@
 mod settings;
 mod signals;
 mod start;
+mod supervisor;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::execution::Registry;
 
 use signals::Signals;
 use start::{Running, start};
+use supervisor::Supervisor;
 
 /// Serves until a signal asks for an end.
 pub fn run(args: &ConfigArgs, registry: Registry, around: &Surroundings) -> Result<Exit, Failure> {
@@ -33,15 +35,22 @@ pub fn run(args: &ConfigArgs, registry: Registry, around: &Surroundings) -> Resu
     tell(&loaded, args);
     // Before anything else starts: a signal during a long recovery must not be lost.
     let signals = Signals::watch()?;
+    let supervisor = Supervisor::find();
+    supervisor.starting();
     let running = start(&loaded.config, registry, clock)
         .map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     let (url, store, promise) = (running.url(), running.store(), running.promise());
     log::info!("serving {url} from {store}; {promise}");
+    supervisor.ready(&format!("serving {url} from {store}"));
+    // Bound to the end as well: a drain, too, must be seen to move on.
+    let _feeding = supervisor.feed(running.engine())?;
 
-    if let Err(reason) = wait(&running, &signals, loaded.config.engine.drain_timeout) {
+    let drain_timeout = loaded.config.engine.drain_timeout;
+    if let Err(reason) = wait(&running, &signals, drain_timeout) {
         log::error!("stopping: {reason}");
         return Err(Failure::new(Exit::Failed, reason));
     }
+    supervisor.stopping(drain_timeout);
     running.drain().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     log::info!("stopped");
     Ok(Exit::Done)

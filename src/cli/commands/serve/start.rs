@@ -53,6 +53,11 @@ impl Running {
         }
     }
 
+    /// The machine itself.
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.engine)
+    }
+
     /// Whether the gate still serves; its end is the end of the server.
     pub fn gate_is_open(&self) -> bool {
         self.gate.is_running()
