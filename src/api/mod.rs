@@ -27,6 +27,7 @@ pub mod server;
 mod settings;
 mod tasks;
 mod time;
+mod ui;
 mod view;
 mod wire;
 

@@ -15,6 +15,28 @@ pub(crate) enum Media {
     Json,
     /// `application/problem+json`
     Problem,
+    /// `text/html`
+    Html,
+    /// `text/css`
+    Css,
+    /// `text/javascript`
+    Script,
+    /// `image/svg+xml`
+    Svg,
+}
+
+impl Media {
+    /// The value of the `Content-Type` head.
+    fn name(self) -> &'static str {
+        match self {
+            Media::Json => "application/json",
+            Media::Problem => "application/problem+json",
+            Media::Html => "text/html; charset=utf-8",
+            Media::Css => "text/css; charset=utf-8",
+            Media::Script => "text/javascript; charset=utf-8",
+            Media::Svg => "image/svg+xml",
+        }
+    }
 }
 
 /// One answer.
@@ -36,6 +58,8 @@ pub(crate) struct Reply {
     pub allow: &'static str,
     /// Whether this was answered before, under the same idempotency key.
     pub replayed: bool,
+    /// What a browser may do with it; empty for what is no page.
+    pub policy: &'static str,
 }
 
 /// What every answer's head needs from outside it.
@@ -61,6 +85,7 @@ impl Reply {
             retry_after_s: None,
             allow: "",
             replayed: false,
+            policy: "",
         }
     }
 
@@ -80,14 +105,7 @@ impl Reply {
         push_head(wire, "X-Request-Id", facts.request_id);
         push_head(wire, "X-Content-Type-Options", "nosniff");
         if !no_body {
-            push_head(
-                wire,
-                "Content-Type",
-                match self.media {
-                    Media::Json => "application/json",
-                    Media::Problem => "application/problem+json",
-                },
-            );
+            push_head(wire, "Content-Type", self.media.name());
             wire.extend_from_slice(b"\r\nContent-Length: ");
             push_number(wire, self.body.len() as u64);
         }
@@ -108,6 +126,12 @@ impl Reply {
         }
         if self.replayed {
             push_head(wire, "Idempotency-Replayed", "true");
+        }
+        if !self.policy.is_empty() {
+            push_head(wire, "Content-Security-Policy", self.policy);
+            push_head(wire, "Referrer-Policy", "no-referrer");
+            // A new version of the server brings a new page.
+            push_head(wire, "Cache-Control", "no-cache");
         }
         wire.extend_from_slice(b"\r\n\r\n");
         if !no_body && !facts.head_only {

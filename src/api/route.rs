@@ -3,6 +3,7 @@
 use tiny_http::Method;
 
 use super::problem::{self, Fault, Problem};
+use super::ui::Asset;
 use crate::domain::TaskId;
 
 /// What a request asks for.
@@ -23,6 +24,8 @@ pub(crate) enum Route {
     Health(Detail),
     Liveness,
     Readiness,
+    /// A file of the page.
+    Page(Asset),
     /// What the path knows, for `OPTIONS`.
     Allowed(&'static str),
 }
@@ -40,6 +43,11 @@ const READ: &str = "GET, HEAD, OPTIONS";
 const WRITE: &str = "POST, OPTIONS";
 
 impl Route {
+    /// Whether the answer is JSON, or nothing.
+    pub(crate) fn is_json(self) -> bool {
+        !matches!(self, Route::Page(_))
+    }
+
     /// Finds what `method` on `path` (without its query) means.
     pub(crate) fn find(method: &Method, path: &str) -> Result<Route, Problem> {
         let (allow, route) = place(method, path)?;
@@ -92,7 +100,7 @@ fn place(method: &Method, path: &str) -> Result<(&'static str, Option<Route>), P
         "/actuator/health/detailed" => Ok(read(Route::Health(Detail::Full))),
         "/actuator/health/liveness" => Ok(read(Route::Liveness)),
         "/actuator/health/readiness" => Ok(read(Route::Readiness)),
-        _ => Err(nothing()),
+        _ => Asset::at(path).map(|asset| read(Route::Page(asset))).ok_or_else(nothing),
     }
 }
 
@@ -133,6 +141,8 @@ mod tests {
             (Method::Get, "/actuator/health/detailed", Route::Health(Detail::Full)),
             (Method::Get, "/actuator/health/liveness", Route::Liveness),
             (Method::Get, "/actuator/health/readiness", Route::Readiness),
+            (Method::Get, "/", Route::Page(Asset::Page)),
+            (Method::Get, "/ui/main.js", Route::Page(Asset::Main)),
             (Method::Options, "/api/v1/tasks/batch", Route::Allowed("POST, OPTIONS")),
         ];
         for (method, path, route) in table {
@@ -143,7 +153,8 @@ mod tests {
     #[test]
     fn a_wrong_path_is_404_a_wrong_method_405_and_a_wrong_id_400() {
         let table = [
-            (Method::Get, "/", 404, ""),
+            (Method::Get, "/ui/", 404, ""),
+            (Method::Post, "/", 405, "GET, HEAD, OPTIONS"),
             (Method::Get, "/api/v1/task", 404, ""),
             (Method::Get, "/api/v1/tasksx", 404, ""),
             (Method::Get, "/api/v1/tasks/", 404, ""),

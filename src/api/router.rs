@@ -18,6 +18,7 @@ use super::reply::Reply;
 use super::route::Route;
 use super::settings::ApiSettings;
 use super::tasks::{cleanup, command, list, submit};
+use super::ui;
 use crate::engine::Engine;
 
 /// Answers requests. Clones share everything; the replier ends with the last of them and of the
@@ -74,8 +75,12 @@ impl fmt::Debug for Router {
 fn dispatch(exchange: Exchange) {
     let route = {
         let open = exchange.open();
-        Route::find(open.request.method(), open.path())
-            .and_then(|route| accept::json(open.head("Accept")).map(|()| route))
+        Route::find(open.request.method(), open.path()).and_then(|route| {
+            if route.is_json() {
+                accept::json(open.head("Accept"))?;
+            }
+            Ok(route)
+        })
     };
     match route {
         Err(problem) => exchange.refuse(&problem),
@@ -94,6 +99,7 @@ fn dispatch(exchange: Exchange) {
         Ok(Route::Health(detail)) => health::components(exchange, detail),
         Ok(Route::Liveness) => health::liveness(exchange),
         Ok(Route::Readiness) => health::readiness(exchange),
+        Ok(Route::Page(asset)) => ui::serve(exchange, asset),
         Ok(Route::Allowed(allow)) => exchange.answer(Reply { allow, ..Reply::empty(204) }),
     }
 }
