@@ -193,7 +193,7 @@ fn start_readers(readers: Vec<Box<dyn Reader>>, fatal: &Fatal) -> std::io::Resul
 
 fn writer_settings(settings: &EngineSettings, registry: &Registry) -> WriterSettings {
     WriterSettings {
-        handlers: registry.types().to_vec(),
+        served: registry.served(),
         types_max: settings.types_max,
         window: settings.window,
         crashes_max: settings.crashes_max,

@@ -7,13 +7,14 @@ use foldhash::quality::RandomState;
 
 use super::executors::builtin;
 use super::handler::Handler;
-use crate::persistence::Slot;
+use crate::persistence::{Served, Slot};
 
 /// The handlers of one server, filled before it starts.
 #[derive(Default)]
 pub struct Registry {
     types: Vec<Arc<str>>,
     handlers: Vec<Box<dyn Handler>>,
+    limits: Vec<Option<usize>>,
     slots: HashMap<Arc<str>, Slot, RandomState>,
 }
 
@@ -31,6 +32,10 @@ impl Registry {
     /// The greatest number of handlers.
     pub const MAX: usize = 1 << 16;
 
+    /// How many tasks of type SLEEP are in memory at a time, unless somebody says otherwise: each
+    /// takes room as long as it sleeps.
+    pub const SLEEPERS_MAX: usize = 10_000;
+
     /// No handlers.
     pub fn new() -> Registry {
         Registry::default()
@@ -42,6 +47,7 @@ impl Registry {
         for (task_type, handler) in builtin::all() {
             registry.put(task_type.into(), handler);
         }
+        registry.limit("SLEEP", Registry::SLEEPERS_MAX);
         registry
     }
 
@@ -58,6 +64,23 @@ impl Registry {
             return Err(RegistryError::Full);
         }
         Ok(self.put(task_type.into(), Box::new(handler)))
+    }
+
+    /// Lets at most so many tasks of a registered type be ready or under way at a time; the others
+    /// wait in the store and delay no other type. `false`: nobody has registered the type.
+    pub fn limit(&mut self, task_type: &str, at_once: usize) -> bool {
+        let Some(slot) = self.slot(task_type) else { return false };
+        self.limits[usize::from(slot.0)] = Some(at_once.max(1));
+        true
+    }
+
+    /// The registered types with their limits, by slot.
+    pub fn served(&self) -> Vec<Served> {
+        let served = |(name, limit): (&Arc<str>, &Option<usize>)| Served {
+            name: Arc::clone(name),
+            limit: *limit,
+        };
+        self.types.iter().zip(&self.limits).map(served).collect()
     }
 
     /// The registered types, by slot.
@@ -80,6 +103,7 @@ impl Registry {
         self.types.push(Arc::clone(&task_type));
         self.slots.insert(task_type, slot);
         self.handlers.push(handler);
+        self.limits.push(None);
         slot
     }
 }

@@ -1,4 +1,8 @@
-//! Task types: one shared text for each, and who can start it.
+//! Task types: one shared text for each, how it is run, and how much room it has in memory.
+//!
+//! Types that cores run share the rooms of the bands. All others have a room of their own, whose
+//! size says how many tasks of the type are worth having in memory now; it may be nought. What finds
+//! no room waits in the store and delays only its own type.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,51 +10,314 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 
 use super::Slot;
+use super::backlog::Backlog;
+use crate::domain::{Band, BandMap};
+use crate::store::{Bands, ClaimAsk, Claimed};
+
+/// Who runs the tasks of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The cores, by this handler.
+    Cores(Slot),
+    /// Somebody outside this process, who has to ask for them.
+    Worker,
+}
+
+/// A type that is run in this process.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The type.
+    pub name: Arc<str>,
+    /// At most so many of its tasks are in memory at a time; `None`: as many as there is room for.
+    pub limit: Option<usize>,
+}
+
+/// One of the types, by its place in [`Kinds`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KindId(u32);
 
 /// The task types this store has seen.
 #[derive(Debug)]
 pub(super) struct Kinds {
-    known: HashMap<Arc<str>, Option<Slot>, RandomState>,
-    startable: Arc<[Arc<str>]>,
+    places: HashMap<Arc<str>, KindId, RandomState>,
+    kinds: Vec<Kind>,
+    /// The types that share the bands' rooms.
+    shared: Arc<[Arc<str>]>,
+    /// The types that have had room of their own.
+    roomy: Vec<KindId>,
+    /// No type takes more bytes of room of its own.
+    own_bytes_max: usize,
     limit: usize,
 }
 
-impl Kinds {
-    /// The types of the registered handlers, by slot, and those the store knows; at most `limit`
-    /// different ones, but never fewer than these.
-    pub fn new(handlers: &[Arc<str>], stored: Vec<Arc<str>>, limit: usize) -> Kinds {
-        let mut known: HashMap<_, _, _> = stored.into_iter().map(|name| (name, None)).collect();
-        for (slot, name) in handlers.iter().enumerate() {
-            known.insert(Arc::clone(name), Some(Slot(slot as u16)));
+#[derive(Debug)]
+struct Kind {
+    name: Arc<str>,
+    way: Way,
+    own: Option<OwnRoom>,
+}
+
+/// The room of one type.
+#[derive(Debug)]
+pub(super) struct OwnRoom {
+    capacity: usize,
+    bytes_max: usize,
+    held: BandMap<usize>,
+    bytes: usize,
+    pub backlog: Backlog,
+}
+
+impl OwnRoom {
+    fn new(capacity: usize, bytes_max: usize) -> OwnRoom {
+        let (held, bytes, backlog) = (BandMap::default(), 0, Backlog::unknown());
+        OwnRoom { capacity, bytes_max, held, bytes, backlog }
+    }
+
+    /// How many more tasks of this band there is room for. Lower bands do not count: what is urgent
+    /// is in memory, where it goes first, however much of the rest came before.
+    fn room(&self, band: Band) -> usize {
+        if self.bytes >= self.bytes_max {
+            return 0;
         }
-        Kinds { known, startable: handlers.into(), limit }
+        let before: usize = Band::ALL[..=band.rank()].iter().map(|&band| self.held[band]).sum();
+        self.capacity.saturating_sub(before)
+    }
+
+    /// Takes room for a task if there is some and none of its band waits in the store.
+    pub fn try_admit(&mut self, band: Band, weight: usize) -> bool {
+        let fits = !self.backlog.waits(band) && self.room(band) > 0;
+        if fits {
+            self.admit(band, weight);
+        }
+        fits
+    }
+
+    /// Takes room even if there is none: the task is in memory already.
+    pub fn admit(&mut self, band: Band, weight: usize) {
+        self.held[band] += 1;
+        self.bytes += weight;
+    }
+
+    fn leave(&mut self, band: Band, weight: usize) {
+        self.held[band] = self.held[band].saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(weight);
+    }
+
+    /// Which rows to claim: what there is room for over all bands, or else of the highest band that
+    /// waits and has room. `blindly`: also if nothing is known to wait.
+    fn wish(&self, blindly: bool) -> Option<(Bands, usize)> {
+        let wanted = |band: Band| blindly || self.backlog.waits(band);
+        let room = self.room(Band::Bulk);
+        if room > 0 {
+            return Band::ALL.into_iter().any(wanted).then_some((Bands::All, room));
+        }
+        let urgent = |band: &Band| wanted(*band) && self.room(*band) > 0;
+        let band = Band::ALL.into_iter().find(urgent)?;
+        Some((Bands::One(band), self.room(band)))
+    }
+}
+
+impl Kinds {
+    /// The types that are run here, by slot, and those the store knows; at most `limit` different
+    /// ones, but never fewer than these. `bytes_max`: most bytes in memory of all types together.
+    pub fn new(served: &[Served], stored: Vec<Arc<str>>, bytes_max: usize, limit: usize) -> Kinds {
+        let mut kinds = Kinds {
+            places: HashMap::default(),
+            kinds: Vec::new(),
+            shared: Arc::new([]),
+            roomy: Vec::new(),
+            own_bytes_max: bytes_max / 8,
+            limit,
+        };
+        for (slot, served) in served.iter().enumerate() {
+            let id = kinds.add(Arc::clone(&served.name), Way::Cores(Slot(slot as u16)));
+            if let Some(capacity) = served.limit {
+                kinds.set_capacity(id, capacity);
+            }
+        }
+        let shares = |kind: &&Kind| kind.own.is_none();
+        kinds.shared = kinds.kinds.iter().filter(shares).map(|kind| kind.name.clone()).collect();
+        for name in stored {
+            if kinds.of(&name).is_none() {
+                kinds.add(name, Way::Worker);
+            }
+        }
+        kinds
+    }
+
+    fn add(&mut self, name: Arc<str>, way: Way) -> KindId {
+        let id = KindId(self.kinds.len() as u32);
+        let own = (way == Way::Worker).then(|| OwnRoom::new(0, self.own_bytes_max));
+        self.places.insert(Arc::clone(&name), id);
+        self.kinds.push(Kind { name, way, own });
+        id
     }
 
     /// The shared text of a type, taken up if it is new; `None` when there are too many.
     pub fn intern(&mut self, name: &str) -> Option<Arc<str>> {
-        if let Some((known, _)) = self.known.get_key_value(name) {
+        if let Some((known, _)) = self.places.get_key_value(name) {
             return Some(Arc::clone(known));
         }
-        if self.known.len() >= self.limit {
+        if self.kinds.len() >= self.limit {
             return None;
         }
         let name: Arc<str> = name.into();
-        self.known.insert(Arc::clone(&name), None);
+        self.add(Arc::clone(&name), Way::Worker);
         Some(name)
     }
 
-    /// The handler that runs a type here.
-    pub fn slot(&self, name: &str) -> Option<Slot> {
-        self.known.get(name).copied().flatten()
+    /// The type of this name, if it has been seen.
+    pub fn of(&self, name: &str) -> Option<KindId> {
+        self.places.get(name).copied()
     }
 
-    /// All types that can be started here.
-    pub fn startable(&self) -> Arc<[Arc<str>]> {
-        Arc::clone(&self.startable)
+    /// Who runs a type.
+    pub fn way(&self, name: &str) -> Way {
+        self.of(name).map_or(Way::Worker, |id| self.kinds[id.0 as usize].way)
+    }
+
+    /// Whether nobody asks for tasks of this type now.
+    pub fn waits_for_worker(&self, name: &str) -> bool {
+        let Some(kind) = self.of(name).map(|id| &self.kinds[id.0 as usize]) else { return true };
+        kind.way == Way::Worker && kind.own.as_ref().is_none_or(|own| own.capacity == 0)
+    }
+
+    /// The room of a type that has one of its own.
+    pub fn own(&mut self, name: &str) -> Option<(KindId, &mut OwnRoom)> {
+        let id = self.of(name)?;
+        Some((id, self.kinds[id.0 as usize].own.as_mut()?))
+    }
+
+    /// The type's own room, if it has one.
+    pub fn own_id(&self, name: &str) -> Option<KindId> {
+        self.of(name).filter(|id| self.kinds[id.0 as usize].own.is_some())
+    }
+
+    /// Says how many tasks of a type are worth having in memory from now on.
+    pub fn set_capacity(&mut self, id: KindId, capacity: usize) {
+        let bytes_max = self.own_bytes_max;
+        let own = &mut self.kinds[id.0 as usize].own;
+        own.get_or_insert_with(|| OwnRoom::new(0, bytes_max)).capacity = capacity;
+        if capacity > 0 && !self.roomy.contains(&id) {
+            self.roomy.push(id);
+        }
+    }
+
+    /// Gives back room of its own.
+    pub fn leave(&mut self, id: KindId, band: Band, weight: usize) {
+        if let Some(own) = &mut self.kinds[id.0 as usize].own {
+            own.leave(band, weight);
+        }
+    }
+
+    /// What the types with room of their own would like to claim; `blindly`: also where nothing is
+    /// known to wait.
+    pub fn wishes(&self, blindly: bool) -> impl Iterator<Item = Wish> {
+        self.roomy.iter().filter_map(move |id| {
+            let kind = &self.kinds[id.0 as usize];
+            let own = kind.own.as_ref()?;
+            let (bands, limit) = own.wish(blindly)?;
+            let bytes_max = own.bytes_max.saturating_sub(own.bytes);
+            Some(Wish { types: Arc::new([kind.name.clone()]), bands, limit, bytes_max })
+        })
+    }
+
+    /// Notes what a claim of one type came back with. `false`: the claim was not of such a type.
+    pub fn claimed(&mut self, ask: &ClaimAsk, claimed: &Claimed, seq: u64) -> bool {
+        let [name] = &*ask.types else { return false };
+        let Some((_, own)) = self.own(name) else { return false };
+        own.backlog.claimed(ask, claimed, seq);
+        true
+    }
+
+    /// What was left out in an earlier batch is left out in the one with this number.
+    pub fn leave_out_again(&mut self, seq: u64) {
+        let rooms = self.kinds.iter_mut().filter_map(|kind| kind.own.as_mut());
+        rooms.for_each(|own| own.backlog.leave_out_again(seq));
+    }
+
+    /// How many tasks of each band are in rooms of their types.
+    pub fn held(&self) -> BandMap<usize> {
+        let rooms = || self.roomy.iter().filter_map(|id| self.kinds[id.0 as usize].own.as_ref());
+        BandMap::from_fn(|band| rooms().map(|own| own.held[band]).sum())
+    }
+
+    /// The types that share the bands' rooms.
+    pub fn shared(&self) -> Arc<[Arc<str>]> {
+        Arc::clone(&self.shared)
     }
 
     /// How many different types there may be.
     pub fn limit(&self) -> usize {
         self.limit
+    }
+}
+
+/// A wish to claim rows of one type.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub types: Arc<[Arc<str>]>,
+    pub bands: Bands,
+    pub limit: usize,
+    pub bytes_max: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(capacity: usize) -> OwnRoom {
+        let mut room = OwnRoom::new(capacity, 1000);
+        room.backlog = Backlog::unknown();
+        let ask = |bands| ClaimAsk {
+            bands,
+            limit: 1,
+            bytes_max: 1,
+            due_by: crate::domain::TimeMs::ZERO,
+            types: Arc::new([]),
+            taker: crate::store::Taker::Node,
+        };
+        room.backlog.claimed(&ask(Bands::All), &Claimed::default(), 1);
+        room
+    }
+
+    #[test]
+    fn what_is_urgent_finds_room_however_much_of_the_rest_came_before() {
+        let mut room = room(2);
+        assert!(room.try_admit(Band::Low, 1) && room.try_admit(Band::Low, 1));
+        assert!(!room.try_admit(Band::Low, 1) && !room.try_admit(Band::Bulk, 1));
+        assert!(room.try_admit(Band::High, 1));
+        room.backlog.leave_out(Band::Low, 2);
+        room.backlog.leave_out(Band::Critical, 2);
+        assert_eq!(room.wish(false), Some((Bands::One(Band::Critical), 2)));
+    }
+
+    #[test]
+    fn bytes_close_a_room_too_and_one_without_capacity_takes_nothing() {
+        let mut full = room(5);
+        assert!(full.try_admit(Band::High, 1000) && !full.try_admit(Band::High, 1));
+        assert_eq!(full.wish(true), None);
+        let mut closed = room(0);
+        assert!(!closed.try_admit(Band::Critical, 1));
+        assert_eq!(closed.wish(true), None);
+    }
+
+    #[test]
+    fn types_that_are_run_here_are_known_before_those_of_the_store() {
+        let served = |name: &str, limit| Served { name: name.into(), limit };
+        let here = [served("NOOP", None), served("SLEEP", Some(7))];
+        let stored = vec!["NOOP".into(), "FAR".into()];
+        let mut kinds = Kinds::new(&here, stored, 8000, 1);
+        assert_eq!(kinds.way("SLEEP"), Way::Cores(Slot(1)));
+        assert_eq!((kinds.way("FAR"), kinds.way("NEW")), (Way::Worker, Way::Worker));
+        assert_eq!(kinds.shared().iter().map(|name| &**name).collect::<Vec<_>>(), ["NOOP"]);
+        assert!(kinds.own_id("NOOP").is_none() && kinds.own_id("SLEEP").is_some());
+        assert!(kinds.waits_for_worker("FAR") && !kinds.waits_for_worker("SLEEP"));
+        assert_eq!((kinds.intern("NEW"), kinds.intern("FAR").as_deref()), (None, Some("FAR")));
+        let far = kinds.own_id("FAR").unwrap();
+        kinds.set_capacity(far, 3);
+        assert!(!kinds.waits_for_worker("FAR"));
+        let wishes: Vec<_> = kinds.wishes(false).map(|wish| wish.limit).collect();
+        assert_eq!(wishes, [7, 3]);
     }
 }

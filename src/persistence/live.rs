@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::kinds::KindId;
 use super::{Command, Receipt, Report, Ticket};
 use crate::domain::{Before, Status, StatusKind, Task, TaskId};
 
@@ -49,6 +50,8 @@ pub(super) enum Room {
     None,
     /// In the window of its band, this many bytes.
     Window(usize),
+    /// In the room of its type, this many bytes.
+    Own(KindId, usize),
     /// Among the tasks that wait for their time.
     Due,
 }

@@ -5,6 +5,7 @@
 //!
 //! Absent on purpose: HTTP, handlers, and any I/O outside [`Persist`].
 
+mod backlog;
 mod bell;
 mod kinds;
 mod live;
@@ -21,6 +22,7 @@ mod writer;
 mod tests;
 
 pub use bell::Bell;
+pub use kinds::{Served, Way};
 pub use mailbox::{Inbox, Mailbox, MailboxSizes, Posts, mailbox};
 pub use message::{
     Answer, Command, Happened, Message, Met, Order, Refusal, Report, Seen, Slot, Ticket, Work,

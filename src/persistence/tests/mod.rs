@@ -5,4 +5,5 @@ mod commands;
 mod corners;
 mod faults;
 mod node;
+mod rooms;
 mod starts;

@@ -10,7 +10,8 @@ use crate::clock::{Clock, ManualClock, Mono};
 use crate::domain::{Draft, Limits, Outcome, Run, StatusKind, Submission, Task, TaskId, TimeMs};
 use crate::persistence::{
     Answer, Chore, Command, Ends, Happened, MailboxSizes, Message, Order, Persist, PersistStep,
-    Posts, Receipt, Refusal, Report, Views, Work, Writer, WriterSettings, WriterStep, mailbox,
+    Posts, Receipt, Refusal, Report, Served, Views, Work, Writer, WriterSettings, WriterStep,
+    mailbox,
 };
 use crate::queue::{Entrance, LaneSettings, Moment, Seat, Take, WindowSizes};
 use crate::store::memory::MemoryDisk;
@@ -102,7 +103,7 @@ impl Node {
         let (lanes, mut seats) = Entrance::new(1, LaneSettings::default());
         let views = Arc::new(Views::default());
         let settings = WriterSettings {
-            handlers: vec!["NOOP".into(), "WORK".into()],
+            served: vec![served("NOOP", None), served("WORK", None), served("FEW", Some(2))],
             types_max: 10,
             window,
             crashes_max: 3,
@@ -253,6 +254,10 @@ impl Node {
     pub fn fail_commits(&self, errors: impl IntoIterator<Item = Option<StoreError>>) {
         self.script.lock().unwrap().extend(errors);
     }
+}
+
+fn served(name: &str, limit: Option<usize>) -> Served {
+    Served { name: name.into(), limit }
 }
 
 pub(super) fn draft(task_type: &str) -> Draft {

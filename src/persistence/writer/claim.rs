@@ -3,8 +3,9 @@
 use super::Writer;
 use crate::clock::Mono;
 use crate::domain::{
-    Band, Event, Failure, FailureKind, Status, StatusKind, Suspicion, Task, TaskId, TimeMs,
+    Band, Event, Failure, FailureKind, Spec, Status, StatusKind, Suspicion, Task, TaskId, TimeMs,
 };
+use crate::persistence::kinds::Wish;
 use crate::persistence::live::{Home, LiveTask, Room};
 use crate::persistence::pending::Sequel;
 use crate::store::{Bands, ClaimAsk, Claimed, Taker};
@@ -13,7 +14,7 @@ impl Writer {
     /// No claim asks for more rows.
     const CLAIM_MAX: usize = 4096;
     /// Rows due within this time are claimed already, and wait in memory.
-    const AHEAD_MS: u64 = 2000;
+    pub(super) const AHEAD_MS: u64 = 2000;
     /// How many ids are taken at a time.
     const ID_BLOCK: u32 = 65_536;
 
@@ -32,42 +33,44 @@ impl Writer {
         if poll {
             self.polled_at = Some(mono);
         }
+        let due_by = now.plus_ms(Self::AHEAD_MS);
         for band in Band::ALL {
             let room = self.window.room(band);
             let enough = room.min(Self::CLAIM_MAX);
             let worth_it = enough >= Self::CLAIM_MAX.min(self.window.capacity() / 2);
-            if enough > 0 && (poll || (self.overflow[band] && worth_it)) {
+            if enough > 0 && (poll || (self.backlog.waits(band) && worth_it)) {
                 self.pending.claims.push(ClaimAsk {
                     bands: Bands::One(band),
                     limit: enough as u32,
                     bytes_max: self.window.room_bytes(band),
-                    due_by: now.plus_ms(Self::AHEAD_MS),
-                    types: self.kinds.startable(),
+                    due_by,
+                    types: self.kinds.shared(),
                     taker: Taker::Node,
                 });
             }
+        }
+        for wish in self.kinds.wishes(poll) {
+            let Wish { types, bands, limit, bytes_max } = wish;
+            let limit = limit.min(Self::CLAIM_MAX) as u32;
+            self.pending.claims.push(ClaimAsk {
+                bands,
+                limit,
+                bytes_max,
+                due_by,
+                types,
+                taker: Taker::Node,
+            });
         }
     }
 
     /// Takes claimed rows into memory.
     pub(super) fn take_claimed(&mut self, seq: u64, ask: &ClaimAsk, claimed: Claimed, now: TimeMs) {
-        // A full claim says that there is more; also where nothing was submitted free by this
-        // incarnation, as with tasks that were scheduled and have become due together.
-        // A short one says that there is none, but for those left out after it was sent.
-        for &band in ask.bands.in_order() {
-            self.overflow[band] = claimed.has_more || self.left_in[band] > seq;
+        if !self.kinds.claimed(ask, &claimed, seq) {
+            self.backlog.claimed(ask, &claimed, seq);
         }
         for task in claimed.tasks {
-            let band = task.spec.band;
             let ready = task.state.status.due().is_none_or(|due| due <= now);
-            let room = if ready {
-                let weight = task.spec.weight();
-                self.window.admit(band, weight);
-                Room::Window(weight)
-            } else {
-                self.window.admit_due();
-                Room::Due
-            };
+            let room = self.admit(&task.spec, ready);
             let id = task.id;
             let mut live = LiveTask::new(task, Home::Held);
             live.room = room;
@@ -84,21 +87,30 @@ impl Writer {
         }
     }
 
+    /// Takes the room for a task that is in memory, whether there is some or not. `ready`: it does
+    /// not wait for a time.
+    pub(super) fn admit(&mut self, spec: &Spec, ready: bool) -> Room {
+        let (band, weight) = (spec.band, spec.weight());
+        if let Some((id, own)) = self.kinds.own(&spec.task_type) {
+            own.admit(band, weight);
+            Room::Own(id, weight)
+        } else if ready {
+            self.window.admit(band, weight);
+            Room::Window(weight)
+        } else {
+            self.window.admit_due();
+            Room::Due
+        }
+    }
+
     /// Takes over a task that the former incarnation held.
     pub(super) fn adopt(&mut self, task: Task) {
         let now = self.clock.now();
         let (id, state) = (task.id, &task.state);
         let room = match state.status.kind() {
-            StatusKind::Scheduled | StatusKind::Retrying => {
-                self.window.admit_due();
-                Room::Due
-            }
+            StatusKind::Scheduled | StatusKind::Retrying => self.admit(&task.spec, false),
             StatusKind::Running => Room::None,
-            _ => {
-                let weight = task.spec.weight();
-                self.window.admit(task.spec.band, weight);
-                Room::Window(weight)
-            }
+            _ => self.admit(&task.spec, true),
         };
         let poison = matches!(state.suspicion,
             Suspicion::Loner { crashes, .. } if crashes >= self.crashes_max);

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::{Outage, Writer};
 use crate::clock::Mono;
 use crate::domain::{
-    BandMap, Change, ChangeKind, Failure, FailureKind, Holding, Status, StatusKind, Suspicion,
-    Task, TaskId, TimeMs,
+    Change, ChangeKind, Failure, FailureKind, Holding, Status, StatusKind, Suspicion, Task, TaskId,
+    TimeMs,
 };
+use crate::persistence::kinds::Kinds;
 use crate::persistence::live::{Doing, Home, LiveTask, Room};
 use crate::persistence::pending::{Sequel, Then, UnderWay};
 use crate::persistence::{Answer, Met, Refusal};
@@ -88,7 +89,8 @@ impl Writer {
             self.pending.bytes += change.task.spec.weight();
         }
         // What was left out in this batch is left out in the next one.
-        self.left_in = BandMap([self.seq + 1; 5]);
+        self.backlog.leave_out_again(self.seq + 1);
+        self.kinds.leave_out_again(self.seq + 1);
         units.append(&mut self.pending.units);
         sequels.append(&mut self.pending.sequels);
         self.pending.units = units;
@@ -188,7 +190,7 @@ impl Writer {
             ChangeKind::Insert(Holding::Free) => return,
             ChangeKind::Insert(Holding::Held) => {
                 let mut live = LiveTask::new(task, Home::Held);
-                live.room = room_for(&live.task);
+                live.room = room_for(&self.kinds, &live.task);
                 self.live.insert(live);
                 self.place(id, now);
                 return;
@@ -196,7 +198,7 @@ impl Writer {
             ChangeKind::Finish(_) => return self.forget(id, now),
             ChangeKind::Update(_, holding) | ChangeKind::Revive(_, holding) => {
                 let Some(live) = self.live.get_mut(id) else { return };
-                let room = new_room(live, &task, holding);
+                let room = new_room(&self.kinds, live, &task, holding);
                 let moved = task.state.status != live.task.state.status
                     && task.state.status.kind() != StatusKind::Running;
                 let cleared = task.state.suspicion == Suspicion::None || holding == Holding::Free;
@@ -247,6 +249,7 @@ impl Writer {
         match room {
             Room::None => {}
             Room::Window(weight) => self.window.leave(band, weight),
+            Room::Own(kind, weight) => self.kinds.leave(kind, band, weight),
             Room::Due => self.window.leave_due(),
         }
     }
@@ -264,9 +267,11 @@ impl Writer {
         let ready = live.home == Home::Held && live.task.state.status == Status::Queued;
         if ready && live.room == Room::None {
             // Its ticket was withdrawn, and the room went with that.
-            let (band, weight) = (live.task.spec.band, live.task.spec.weight());
-            live.room = Room::Window(weight);
-            self.window.admit(band, weight);
+            let spec = Arc::clone(&live.task.spec);
+            let room = self.admit(&spec, true);
+            if let Some(live) = self.live.get_mut(id) {
+                live.room = room;
+            }
         }
         // A withdrawn ticket is replaced by a new one.
         self.place(id, now);
@@ -277,10 +282,11 @@ impl Writer {
     fn give_back_room(&mut self, change: &Change) {
         let Change { task, kind } = change;
         let room = match *kind {
-            ChangeKind::Insert(Holding::Held) => room_for(task),
+            ChangeKind::Insert(Holding::Held) => room_for(&self.kinds, task),
             ChangeKind::Insert(Holding::Free) | ChangeKind::Finish(_) => Room::None,
             ChangeKind::Update(_, holding) | ChangeKind::Revive(_, holding) => {
-                let room = self.live.get(task.id).and_then(|live| new_room(live, task, holding));
+                let live = self.live.get(task.id);
+                let room = live.and_then(|live| new_room(&self.kinds, live, task, holding));
                 room.unwrap_or(Room::None)
             }
         };
@@ -356,17 +362,20 @@ fn before_of(change: &Change) -> Option<crate::domain::Before> {
 }
 
 /// The room a held task takes that comes in with this status.
-fn room_for(task: &Task) -> Room {
-    match task.state.status.kind() {
-        StatusKind::Queued => Room::Window(task.spec.weight()),
-        StatusKind::Scheduled | StatusKind::Retrying => Room::Due,
+fn room_for(kinds: &Kinds, task: &Task) -> Room {
+    use StatusKind::{Queued, Retrying, Scheduled};
+    let (own, weight) = (kinds.own_id(&task.spec.task_type), task.spec.weight());
+    match (task.state.status.kind(), own) {
+        (Queued | Scheduled | Retrying, Some(kind)) => Room::Own(kind, weight),
+        (Queued, None) => Room::Window(weight),
+        (Scheduled | Retrying, None) => Room::Due,
         _ => Room::None,
     }
 }
 
 /// The room that was made for a task's next state when that was decided; `None` where it keeps the
 /// room it has.
-fn new_room(live: &LiveTask, task: &Task, holding: Holding) -> Option<Room> {
+fn new_room(kinds: &Kinds, live: &LiveTask, task: &Task, holding: Holding) -> Option<Room> {
     if holding == Holding::Free {
         return Some(Room::None);
     }
@@ -376,5 +385,5 @@ fn new_room(live: &LiveTask, task: &Task, holding: Holding) -> Option<Room> {
         let taken = task.state.leased_until.is_some() && live.task.state.leased_until.is_none();
         return taken.then_some(Room::Due);
     }
-    (!stays).then(|| room_for(task))
+    (!stays).then(|| room_for(kinds, task))
 }

@@ -25,7 +25,8 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use super::kinds::Kinds;
+use super::backlog::Backlog;
+use super::kinds::{Kinds, Served};
 use super::live::{Doing, Live, LiveTask, Room, Waiting};
 use super::mailbox::Inbox;
 use super::pending::{Pending, UnderWay};
@@ -41,8 +42,8 @@ use crate::store::{Batch, Recovered, StoreError};
 /// How the writer is set up.
 #[derive(Debug, Clone)]
 pub struct WriterSettings {
-    /// The registered task types, by slot.
-    pub handlers: Vec<Arc<str>>,
+    /// The task types that are run here, by slot.
+    pub served: Vec<Served>,
     /// How many different task types there may be.
     pub types_max: usize,
     /// How much may be in memory.
@@ -98,10 +99,8 @@ pub struct Writer {
     seq: u64,
     crashes_max: u8,
     random: u64,
-    /// Bands that have startable rows in the store which are not in memory.
-    overflow: BandMap<bool>,
-    /// The batch in which a row of each band was last left out of memory.
-    left_in: BandMap<u64>,
+    /// What waits in the store of the types that share the bands' rooms.
+    backlog: Backlog,
     /// The room of withdrawn tickets that are still in the lanes, and how many have left them.
     withdrawn: VecDeque<(Band, Room)>,
     withdrawn_gone: u64,
@@ -141,13 +140,15 @@ impl Writer {
         ids: Range<u64>,
     ) -> Writer {
         let Ends { inbox, jobs, lanes, views } = ends;
+        let (bytes_max, types_max) = (settings.window.bytes_max, settings.types_max);
+        let kinds = Kinds::new(&settings.served, recovered.types, bytes_max, types_max);
         let mut writer = Writer {
             clock,
             inbox,
             jobs,
             lanes,
             views,
-            kinds: Kinds::new(&settings.handlers, recovered.types, settings.types_max),
+            kinds,
             live: Live::default(),
             due: DueHeap::new(),
             window: Window::new(settings.window),
@@ -160,9 +161,7 @@ impl Writer {
             seq: 0,
             crashes_max: settings.crashes_max,
             random: settings.seed | 1,
-            // What is in the store is not known yet; the first claims will tell.
-            overflow: BandMap([true; 5]),
-            left_in: BandMap::default(),
+            backlog: Backlog::unknown(),
             withdrawn: VecDeque::new(),
             withdrawn_gone: 0,
             polled_at: None,
@@ -262,7 +261,7 @@ impl Writer {
     fn show(&self, live: &LiveTask) -> Seen {
         let mut task = live.task.clone();
         task.state.status = live.seen();
-        let blocked = self.kinds.slot(&task.spec.task_type).is_none();
+        let blocked = self.kinds.waits_for_worker(&task.spec.task_type);
         if let (Doing::Ticket(ticket), true) = (&live.doing, live.is_taken()) {
             task.state.run = self.lanes.board().run_of(ticket.id, ticket.ready_at);
         }
@@ -395,7 +394,8 @@ impl Writer {
         self.view.sleeping = sleeping;
         self.view.number += 1;
         self.view.held = self.live.len();
-        self.view.depth = BandMap::from_fn(|band| self.window.held(band));
+        let own = self.kinds.held();
+        self.view.depth = BandMap::from_fn(|band| self.window.held(band) + own[band]);
         self.view.store_up = !self.is_down(mono);
         let silent = self.under_way.as_ref().map(|way| mono.since(way.since));
         self.view.store_up &= silent.is_none_or(|silent| silent < Self::PATIENCE);

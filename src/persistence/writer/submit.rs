@@ -75,22 +75,31 @@ impl Writer {
 
     /// Decides whether this node holds a task with this status, and makes room for it if so.
     pub(super) fn hold(&mut self, spec: &Spec, status: Status, now: TimeMs) -> Holding {
-        if self.kinds.slot(&spec.task_type).is_none() {
-            return match status {
-                Status::Running { .. } => Holding::Held,
-                _ => Holding::Free,
+        let (band, seq) = (spec.band, self.seq + 1);
+        if matches!(status, Status::Running { .. }) {
+            return Holding::Held;
+        }
+        if let Some((_, own)) = self.kinds.own(&spec.task_type) {
+            // A type that may have little room keeps none of it for what is not due soon.
+            let soon = match status {
+                Status::Queued => true,
+                Status::Scheduled { due } | Status::Retrying { due } => {
+                    due.since_ms(now) <= Self::AHEAD_MS
+                }
+                _ => false,
             };
+            let held = soon && own.try_admit(band, spec.weight());
+            if soon && !held {
+                own.backlog.leave_out(band, seq);
+            }
+            return if held { Holding::Held } else { Holding::Free };
         }
         let held = match status {
-            Status::Running { .. } => true,
             Status::Queued => {
-                // Once one was left in the store, the later ones stay behind it, or they would
-                // overtake it.
-                let admitted =
-                    !self.overflow[spec.band] && self.window.try_admit(spec.band, spec.weight());
+                let waits = self.backlog.waits(band);
+                let admitted = !waits && self.window.try_admit(band, spec.weight());
                 if !admitted {
-                    self.overflow[spec.band] = true;
-                    self.left_in[spec.band] = self.seq + 1;
+                    self.backlog.leave_out(band, seq);
                 }
                 admitted
             }

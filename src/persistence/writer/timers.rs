@@ -7,7 +7,7 @@ use crate::clock::Mono;
 use crate::domain::{Event, Holding, Status, Suspicion, TaskId, TimeMs};
 use crate::persistence::live::{Doing, Home, Room, Waiting};
 use crate::persistence::pending::Sequel;
-use crate::persistence::{Ticket, Work};
+use crate::persistence::{Ticket, Way, Work};
 
 impl Writer {
     pub(super) fn ring_timers(&mut self, now: TimeMs) -> bool {
@@ -90,7 +90,7 @@ impl Writer {
     fn issue_ticket(&mut self, id: TaskId) {
         let Some(live) = self.live.get_mut(id) else { return };
         let (spec, state) = (&live.task.spec, &live.task.state);
-        let Some(slot) = self.kinds.slot(&spec.task_type) else { return };
+        let Way::Cores(slot) = self.kinds.way(&spec.task_type) else { return };
         let work = Work { spec: Arc::clone(spec), slot, attempt: state.retries + 1 };
         let ticket = Arc::new(Ticket::new(id, state.epoch, spec.band, state.ready_at, work));
         live.doing = Doing::Ticket(Arc::clone(&ticket));
