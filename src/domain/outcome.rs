@@ -42,6 +42,21 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// All kinds; one that is missing here is unknown to what is kept outside the stores.
+    pub const ALL: [FailureKind; 6] = [
+        FailureKind::Error,
+        FailureKind::Permanent,
+        FailureKind::Timeout,
+        FailureKind::Panic,
+        FailureKind::Poison,
+        FailureKind::LeaseLost,
+    ];
+
+    /// The kind with this word.
+    pub fn parse(name: &str) -> Option<FailureKind> {
+        FailureKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The word in metrics and stores.
     pub fn name(self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ mod ids;
 pub mod memory;
 mod order;
 mod query;
+pub mod redis;
 mod rules;
 pub mod sqlite;
 mod tally;

@@ -17,6 +17,7 @@ pub const FLOORS: [&[&str]; 8] = [
 /// Crates and standard modules that have one home: what, and where it may be named.
 const HOMES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
+    ("r2d2", &["store"]),
     ("tiny_http", &["api"]),
     ("httparse", &["api"]),
     ("mio", &["api"]),
