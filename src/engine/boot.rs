@@ -10,15 +10,17 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::housekeeper::Housekeeper;
 use super::prune::{self, Pruner};
 use super::reads::{self, Reads};
+use super::second::Second;
 use super::threads::{self, Fatal};
 use super::{Engine, Identity, Reserve, Retention};
 use crate::clock::Clock;
 use crate::execution::{CoreWish, Cores, Mail, Pins, Registry, allowed_cpus, cgroup_quota, choose};
 use crate::persistence::{
-    Ends, MailboxSizes, Persist, PersistStep, Posts, Views, Writer, WriterSettings, WriterStep,
-    mailbox,
+    Chore, Ends, MailboxSizes, Persist, PersistStep, Posts, Views, Writer, WriterSettings,
+    WriterStep, mailbox,
 };
 use crate::queue::{Entrance, LaneSettings, WindowSizes};
+use crate::store::redis::Level2;
 use crate::store::{Reader, Store, StoreError};
 
 /// How an engine is set up.
@@ -46,6 +48,8 @@ pub struct EngineSettings {
     pub reserve: Reserve,
     /// A path on the store's file system; `None` for a store without one.
     pub path: Option<PathBuf>,
+    /// The Redis beside the store.
+    pub level2: Option<Arc<Level2>>,
     /// Seeds the jitter of retries.
     pub seed: u64,
 }
@@ -64,6 +68,7 @@ impl Default for EngineSettings {
             retention: Retention::default(),
             reserve: Reserve::default(),
             path: None,
+            level2: None,
             seed: 1,
         }
     }
@@ -105,8 +110,9 @@ impl Engine {
         let recovered = recover(&mut *store, &pins, &*clock)?;
         let ids = store.take_ids(65_536)?;
         let identity = identity(&settings, &*store, &pins);
-        let readers = (0..settings.readers.max(1)).map(|_| store.reader());
-        let readers = readers.collect::<Result<Vec<_>, _>>()?;
+        let second = Second::new(settings.level2.clone());
+        let readers = second.readers(&*store, settings.readers)?;
+        let store = second.over(store)?;
 
         let seats = Cores::seats_for(pins.cpus.len());
         let (lanes, seats) = Entrance::new(seats, settings.lanes);
@@ -142,25 +148,52 @@ impl Engine {
             retention: settings.retention,
             reads: asks.clone(),
         };
-        let (pruner, asked) = Pruner::new();
-        let chores_of = chores.clone();
-        threads::spawn("pruner", &fatal, move || {
-            prune::prune_all(&asked, &chores_of);
-            Ok(())
-        })?;
-        let (housekeeping, stop) = bounded::<()>(1);
-        let (stop_watch, watched) = (stop.clone(), Arc::clone(&cores));
-        threads::spawn("watch", &fatal, move || watch(&watched, &stop_watch))?;
-        threads::spawn("housekeeper", &fatal, move || {
-            keeper.run(&stop);
-            Ok(())
-        })?;
+        let pruner = start_pruner(&chores, &fatal)?;
+        let (housekeeping, stop) = start_keepers(keeper, &cores, &fatal)?;
 
         let Posts { mailbox, bell, .. } = posts;
-        let running = Running { cores, writer_over, bell, housekeeping };
-        let running = Mutex::new(Some(running));
-        Ok(Engine { clock, mailbox, reads: asks, pruner, chores, views, lanes, identity, running })
+        second.listen(&views, &bell, &stop)?;
+        let running = Mutex::new(Some(Running { cores, writer_over, bell, housekeeping }));
+        let engine = Engine {
+            clock,
+            mailbox,
+            reads: asks,
+            pruner,
+            chores,
+            views,
+            lanes,
+            identity,
+            second,
+            running,
+        };
+        Ok(engine)
     }
+}
+
+fn start_pruner(chores: &Sender<Chore>, fatal: &Fatal) -> std::io::Result<Pruner> {
+    let (pruner, asked) = Pruner::new();
+    let chores = chores.clone();
+    threads::spawn("pruner", fatal, move || {
+        prune::prune_all(&asked, &chores);
+        Ok(())
+    })?;
+    Ok(pruner)
+}
+
+/// Starts what looks after the cores and the rest, until what is returned first is dropped.
+fn start_keepers(
+    keeper: Housekeeper,
+    cores: &Arc<Mutex<Cores>>,
+    fatal: &Fatal,
+) -> std::io::Result<(Sender<()>, Receiver<()>)> {
+    let (housekeeping, stop) = bounded::<()>(1);
+    let (stop_watch, stop_keeper, watched) = (stop.clone(), stop.clone(), Arc::clone(cores));
+    threads::spawn("watch", fatal, move || watch(&watched, &stop_watch))?;
+    threads::spawn("housekeeper", fatal, move || {
+        keeper.run(&stop_keeper);
+        Ok(())
+    })?;
+    Ok((housekeeping, stop))
 }
 
 /// Takes over what the store holds; decoding runs on threads of its own.

@@ -12,6 +12,7 @@ mod housekeeper;
 mod prune;
 mod pulse;
 mod reads;
+mod second;
 mod threads;
 mod vitals;
 
@@ -27,7 +28,7 @@ pub use prune::{Pruned, Retention};
 pub use pulse::{Pulse, Standstill};
 pub use reads::Question;
 pub use threads::Fatal;
-pub use vitals::{CoreVitals, DiskVitals, Phase, StoreVitals, Vitals};
+pub use vitals::{CoreVitals, DiskVitals, LevelReads, Phase, StoreVitals, Vitals};
 
 use crate::clock::Clock;
 use crate::domain::{BandMap, TaskId, TimeMs};
@@ -45,6 +46,7 @@ pub struct Engine {
     views: Arc<Views>,
     lanes: Arc<Entrance<Work>>,
     identity: Identity,
+    second: second::Second,
     running: Mutex<Option<boot::Running>>,
 }
 
@@ -138,6 +140,8 @@ impl Engine {
             mailbox: (self.mailbox.fill() * self.identity.requests_max as f64) as u64,
             mailbox_max: self.identity.requests_max,
             priority_bound: self.identity.priority_bound,
+            level2: self.second.vitals(),
+            reads: self.second.reads(view.looks),
             cores: counts.iter().enumerate().take(cpus.len()).map(core).collect(),
         }
     }

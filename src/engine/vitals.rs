@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::{BandMap, TimeMs};
 use crate::store::Durability;
+use crate::store::redis::Level2Vitals;
 
 /// A look at the machine, from memory; it never waits for anything.
 #[derive(Debug, Clone)]
@@ -28,6 +29,10 @@ pub struct Vitals {
     pub mailbox_max: u64,
     /// By how many tickets of a higher band a core may be wrong (the promise about priority).
     pub priority_bound: u64,
+    /// The Redis beside the store; `None` where there is none.
+    pub level2: Option<Level2Vitals>,
+    /// Reads of one task, by the level that answered.
+    pub reads: LevelReads,
     /// The engine's cores.
     pub cores: Vec<CoreVitals>,
 }
@@ -52,6 +57,17 @@ pub struct StoreVitals {
     pub description: Arc<str>,
     /// What a commit promises.
     pub durability: Durability,
+}
+
+/// How many reads of one task each level answered, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LevelReads {
+    /// By the memory of the writer: the task is live here.
+    pub memory: u64,
+    /// By Redis.
+    pub redis: u64,
+    /// By the store.
+    pub store: u64,
 }
 
 /// How the disk is.

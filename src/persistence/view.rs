@@ -20,6 +20,8 @@ pub struct View {
     pub sleeping: usize,
     /// Whether the store does what it should.
     pub store_up: bool,
+    /// Looks at tasks that were live here.
+    pub looks: u64,
     /// Batches settled.
     pub batches: u64,
     /// Reports of claims that were over.
@@ -36,6 +38,7 @@ pub struct Views {
     closing: AtomicBool,
     disk_full: AtomicBool,
     beats: AtomicU64,
+    claim_now: AtomicBool,
 }
 
 // Relaxed everywhere: each flag and the counter stand alone, nothing is published through them.
@@ -79,6 +82,15 @@ impl Views {
     /// Whether the disk is too full for new tasks.
     pub fn disk_is_full(&self) -> bool {
         self.disk_full.load(Ordering::Relaxed)
+    }
+
+    /// Says that there are free rows which nobody has counted on.
+    pub fn claim_now(&self) {
+        self.claim_now.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_claim_now(&self) -> bool {
+        self.claim_now.load(Ordering::Relaxed) && self.claim_now.swap(false, Ordering::Relaxed)
     }
 
     pub(super) fn beat(&self) {

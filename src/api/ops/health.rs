@@ -48,6 +48,11 @@ fn db(vitals: &Vitals) -> Health {
     Health::of(vitals.store.is_up)
 }
 
+/// Redis costs only speed, so its end is shown here and makes nothing else of the server worse.
+fn redis(vitals: &Vitals) -> Health {
+    vitals.level2.as_ref().map_or(Health::Unknown, |level2| Health::of(level2.is_up))
+}
+
 fn disk_space(vitals: &Vitals) -> Health {
     let low = |disk: crate::engine::DiskVitals| disk.free_bytes < disk.limit_bytes;
     vitals.disk.map_or(Health::Unknown, |disk| Health::of(!low(disk)))
@@ -126,8 +131,14 @@ fn write_components(vitals: &Vitals, detail: Detail) -> Reply {
             Durability::Memory => "memory",
         });
     });
-    component(&mut json, detail, "redis", Health::Unknown, |json| {
-        json.key("configured").flag(false);
+    component(&mut json, detail, "redis", redis(vitals), |json| {
+        json.key("configured").flag(vitals.level2.is_some());
+        if let Some(level2) = &vitals.level2 {
+            json.key("server").text(&level2.description);
+            if let Some(why) = &level2.why {
+                json.key("reason").text(why);
+            }
+        }
     });
     component(&mut json, detail, "diskSpace", disk_space(vitals), |json| {
         if let Some(disk) = vitals.disk {
@@ -177,7 +188,8 @@ fn component(
 mod tests {
     use super::*;
     use crate::domain::BandMap;
-    use crate::engine::{CoreVitals, DiskVitals, StoreVitals};
+    use crate::engine::{CoreVitals, DiskVitals, LevelReads, StoreVitals};
+    use crate::store::redis::{Counted, Level2Vitals};
 
     fn well() -> Vitals {
         let limit_bytes = 1 << 30;
@@ -196,6 +208,8 @@ mod tests {
             mailbox: 0,
             mailbox_max: 10,
             priority_bound: 0,
+            level2: None,
+            reads: LevelReads::default(),
             cores: vec![CoreVitals::default()],
         }
     }
@@ -215,6 +229,22 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(parts, expected);
         assert_eq!(told["components"]["db"], serde_json::json!({"status": "UP"}));
+    }
+
+    #[test]
+    fn a_dead_redis_shows_with_its_reason_and_leaves_the_server_up_and_ready() {
+        let mut vitals = well();
+        vitals.level2 = Some(Level2Vitals {
+            is_up: false,
+            description: "redis://r:6379/0".into(),
+            why: Some("no answer in time".into()),
+            counted: Counted::default(),
+        });
+        let (status, told) = told(&vitals, Detail::Full);
+        assert_eq!((status, &told["status"]), (200, &"UP".into()));
+        let redis = &told["components"]["redis"];
+        assert_eq!((&redis["status"], ready(&vitals)), (&"DOWN".into(), Health::Up));
+        assert_eq!(redis["details"]["reason"], "no answer in time");
     }
 
     #[test]

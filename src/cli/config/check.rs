@@ -61,10 +61,12 @@ impl Config {
                     .into(),
             );
         }
-        if let RedisUrl::Server(_) = self.redis.url {
+        let redis = matches!(self.redis.url, RedisUrl::Server(_));
+        if redis && self.database.url == DatabaseUrl::Sqlite {
             refusals.push(
-                "a Redis server is configured, and this version has none beside the embedded \
-                 store: leave redis.url and redis.host out"
+                "a Redis server is configured, and beside the embedded store it would only be \
+                 slower: leave redis.url and redis.host out, or name a PostgreSQL server with \
+                 database.url"
                     .into(),
             );
         }

@@ -164,6 +164,9 @@ settings! {
         pool_max: u32 = "8" in 1..=1000;
         /// How long one exchange may take.
         timeout_ms: Duration = "500ms" bare Millis in MS..=Duration::from_mins(1);
+        /// How long the document of a task that has ended is kept there; after a gap Redis is not
+        /// believed for as long.
+        document_ttl: Duration = "60s" bare Seconds in SECOND..=HOUR;
     }
 
     /// How long tasks that have ended are kept.

@@ -90,12 +90,14 @@ impl Url {
 }
 
 /// Parameters whose values are no secrets.
-const HARMLESS: [&str; 8] = [
+const HARMLESS: [&str; 10] = [
     "application_name",
+    "ca",
     "channel_binding",
     "connect_timeout",
     "currentSchema",
     "protocol",
+    "sentinel",
     "ssl",
     "sslmode",
     "target_session_attrs",

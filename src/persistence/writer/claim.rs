@@ -29,7 +29,8 @@ impl Writer {
         if !self.pending.claims.is_empty() {
             return;
         }
-        let poll = self.polled_at.is_none_or(|at| mono.since(at) >= Self::POLL);
+        let poll = self.views.take_claim_now()
+            || self.polled_at.is_none_or(|at| mono.since(at) >= Self::POLL);
         if poll {
             self.polled_at = Some(mono);
         }

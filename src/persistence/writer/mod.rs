@@ -251,7 +251,11 @@ impl Writer {
 
     fn look(&mut self, id: TaskId, receipt: Receipt) {
         let answer = match self.live.get(id).filter(|live| live.home != super::live::Home::Ended) {
-            Some(live) => Answer::Seen(self.show(live)),
+            Some(live) => {
+                let seen = self.show(live);
+                self.view.looks += 1;
+                Answer::Seen(seen)
+            }
             None => Answer::NotLive,
         };
         receipt.settle(Ok(answer));

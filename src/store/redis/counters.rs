@@ -25,10 +25,6 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Tasks read from Redis.
-    reads_redis
-    /// Tasks read from the store beneath.
-    reads_store
     /// Documents put into Redis.
     documents_put
     /// Documents not put there, because more ended than is kept up with.

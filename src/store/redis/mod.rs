@@ -34,4 +34,4 @@ pub use greeting::Greeting;
 pub use level2::{Level2, Level2Settings, Level2Vitals, PREFIX};
 pub use leveled::Leveled;
 pub use notices::{Listener, Notice};
-pub use reader::LeveledReader;
+pub use reader::{LeveledReader, ReadCounts};

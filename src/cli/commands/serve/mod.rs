@@ -1,5 +1,6 @@
 //! `serve`: from a checked configuration to a running server and back to an exit code.
 
+mod level2;
 mod settings;
 mod signals;
 mod start;

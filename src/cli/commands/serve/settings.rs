@@ -86,7 +86,7 @@ fn node_name() -> String {
 }
 
 /// Different in each process; nothing depends on its being unknown.
-fn seed(now: TimeMs) -> u64 {
+pub(super) fn seed(now: TimeMs) -> u64 {
     let id = u64::from(std::process::id());
     (now.0 as u64).rotate_left(20) ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

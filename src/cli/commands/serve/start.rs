@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 
+use super::level2::level2;
 use super::settings;
 use crate::api::gate::{self, Gate, GateConfig, GateHandle, GateLimits};
 use crate::api::server::{Backend, BackendConfig, Handler};
 use crate::api::{ApiSettings, Router, parse_pool};
 use crate::cli::config::{Config, Listen};
 use crate::clock::Clock;
-use crate::engine::{Drained, Engine, Fatal};
+use crate::engine::{Drained, Engine, EngineSettings, Fatal};
 use crate::execution::Registry;
 use crate::store::sqlite::{Options, SqliteStore};
 use crate::store::{Durability, Store};
@@ -105,8 +106,9 @@ pub fn start(
     let (dying, died) = bounded(1);
     let fatal: Fatal = Arc::new(move |reason| drop(dying.try_send(reason.to_owned())));
     let executors = settings::executors(&registry);
-    let engine_settings = settings::engine(config, clock.now());
-    let store: Box<dyn Store> = Box::new(store);
+    let mut store: Box<dyn Store> = Box::new(store);
+    let level2 = level2(config, &mut *store, &clock).map_err(ServeError)?;
+    let engine_settings = EngineSettings { level2, ..settings::engine(config, clock.now()) };
     let engine = Engine::boot(engine_settings, store, registry, Arc::clone(&clock), fatal)
         .map_err(|error| ServeError(error.to_string()))?;
     let engine = Arc::new(engine);

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::store::memory::MemoryDisk;
 use crate::store::redis::tests::sample::ended_at;
-use crate::store::redis::{Courier, CourierStep, Level2, Leveled, LeveledReader};
+use crate::store::redis::{Courier, CourierStep, Level2, Leveled, LeveledReader, ReadCounts};
 use crate::store::{Batch, Committed, Fate, PruneAsk, Reader, Store, Unit};
 
 const TTL: Duration = Duration::from_secs(2);
@@ -22,6 +22,7 @@ struct House {
     store: Leveled,
     reader: LeveledReader,
     courier: Courier,
+    counts: Arc<ReadCounts>,
     seq: u64,
 }
 
@@ -30,9 +31,10 @@ impl House {
         let level2 = Arc::new(level2(server, TTL));
         until("documents are believed", || level2.is_trusted());
         let beneath = disk.open();
-        let reader = LeveledReader::over(beneath.reader().unwrap(), Arc::clone(&level2));
+        let (counts, over) = (Arc::default(), Some(Arc::clone(&level2)));
+        let reader = LeveledReader::over(beneath.reader().unwrap(), over, Arc::clone(&counts));
         let (store, courier) = Leveled::over(Box::new(beneath), Arc::clone(&level2));
-        House { level2, store, reader, courier, seq: 0 }
+        House { level2, store, reader, courier, counts, seq: 0 }
     }
 
     fn commit(&mut self, changes: Vec<Change>) -> Committed {
@@ -86,8 +88,7 @@ impl House {
     }
 
     fn reads(&self) -> (u64, u64) {
-        let counted = self.level2.vitals().counted;
-        (counted.reads_redis, counted.reads_store)
+        (self.counts.redis(), self.counts.store())
     }
 }
 
