@@ -155,9 +155,14 @@ class Process:
         return self
 
     def __exit__(self, kind, *_):
+        # Politely first: some have processes of their own to end.
         if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         if kind is not None:
             print(f"--- {self.name} said:", *self.lines[-40:], sep="\n", flush=True)
 
