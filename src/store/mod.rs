@@ -53,6 +53,11 @@ pub trait Store: Send {
     /// the outcome is unknown.
     fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError>;
 
+    /// Ids of rows that may be free and due, earliest first. The claims of the next commit, and of
+    /// no other, take what they can of these before they look for more; what is not free, or not
+    /// what a claim asks for, is passed over. A store that gains nothing by it need not listen.
+    fn hint(&mut self, _ids: Vec<TaskId>) {}
+
     /// Takes over what the former incarnation held: every held row gets the next epoch and the
     /// suspicion that a crash leaves, or none where it was released. Called once, before the first
     /// commit. Decoding runs on `pool`.

@@ -54,7 +54,7 @@ impl MemoryDisk {
     /// Opens a store on it, as a server does at its start.
     pub fn open(&self) -> MemoryStore {
         let incarnation = self.content().table.incarnation + 1;
-        MemoryStore { disk: self.clone(), incarnation, broken: None }
+        MemoryStore { disk: self.clone(), incarnation, broken: None, hints: Vec::new() }
     }
 
     /// How many commits were tried so far.
@@ -98,6 +98,7 @@ pub struct MemoryStore {
     disk: MemoryDisk,
     incarnation: u64,
     broken: Option<StoreError>,
+    hints: Vec<TaskId>,
 }
 
 impl MemoryStore {
@@ -142,8 +143,13 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
         let afterwards = self.meet_fault(batch)?;
-        let committed = self.disk.content().table.commit(self.incarnation, batch)?;
+        let hints = std::mem::take(&mut self.hints);
+        let committed = self.disk.content().table.commit(self.incarnation, batch, &hints)?;
         afterwards.map_or(Ok(committed), Err)
+    }
+
+    fn hint(&mut self, ids: Vec<TaskId>) {
+        self.hints = ids;
     }
 
     fn recover(&mut self, now: TimeMs, _: &rayon::ThreadPool) -> Result<Recovered, StoreError> {

@@ -51,7 +51,12 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn commit(&mut self, owner: u64, batch: &Batch) -> Result<Committed, StoreError> {
+    pub(super) fn commit(
+        &mut self,
+        owner: u64,
+        batch: &Batch,
+        hints: &[TaskId],
+    ) -> Result<Committed, StoreError> {
         self.check(batch)?;
         let mut committed = Committed::default();
         committed.fates.reserve(batch.units.len());
@@ -64,7 +69,7 @@ impl Table {
         committed.beaten = batch.beats.iter().map(|beat| self.renew(beat, batch.now)).collect();
         committed.expired = batch.expired.map_or(Vec::new(), |ask| self.take_back(ask));
         for ask in &batch.claims {
-            committed.claimed.push(self.claim(ask, owner, batch.now));
+            committed.claimed.push(self.claim(ask, owner, batch.now, hints));
         }
         committed.fetched = batch.fetch.iter().map(|id| self.stored(*id)).collect();
         committed.ids = (batch.ids_wanted > 0).then(|| self.take_ids(batch.ids_wanted));
@@ -247,9 +252,29 @@ impl Table {
         taken
     }
 
-    fn claim(&mut self, ask: &ClaimAsk, owner: u64, now: TimeMs) -> Claimed {
+    /// What of the hints this ask can have, in the order of claims.
+    fn hinted(&self, ask: &ClaimAsk, hints: &[TaskId]) -> Vec<(usize, TimeMs, TaskId)> {
+        let place = |id: &TaskId| {
+            let row = self.live.get(id).filter(|row| row.owner.is_none())?;
+            let wanted = ask.bands.in_order().contains(&row.task.spec.band)
+                && ask.types.contains(&row.task.spec.task_type);
+            let number = *self.numbers.get(&row.task.spec.task_type)?;
+            let (band, due) = (row.task.spec.band.rank(), due(&row.task));
+            let free = self.free.contains(&(band, number, due, *id));
+            (wanted && free && due <= ask.due_by).then_some((band, due, *id))
+        };
+        let mut found: Vec<_> = hints.iter().filter_map(place).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn claim(&mut self, ask: &ClaimAsk, owner: u64, now: TimeMs, hints: &[TaskId]) -> Claimed {
         let Some(first_id) = TaskId::new(1) else { return Claimed::default() };
-        let mut due: Vec<(usize, TimeMs, TaskId)> = Vec::new();
+        let mut due = self.hinted(ask, hints);
+        if due.len() >= ask.limit as usize {
+            return self.take_due(ask, owner, now, due);
+        }
         for band in ask.bands.in_order().iter().map(|band| band.rank()) {
             for &type_id in ask.types.iter().filter_map(|name| self.numbers.get(name)) {
                 let first = (band, type_id, TimeMs(i64::MIN), first_id);
@@ -262,6 +287,16 @@ impl Table {
         }
         due.sort_unstable();
         due.dedup();
+        self.take_due(ask, owner, now, due)
+    }
+
+    fn take_due(
+        &mut self,
+        ask: &ClaimAsk,
+        owner: u64,
+        now: TimeMs,
+        mut due: Vec<(usize, TimeMs, TaskId)>,
+    ) -> Claimed {
         due.truncate(ask.limit as usize);
         let mut has_more = due.len() >= ask.limit as usize;
         let mut tasks = Vec::with_capacity(due.len());

@@ -145,7 +145,7 @@ impl Level2 {
 
     /// Something that must be heard; where it may not have been, no document is believed.
     fn must(&self, exchange: impl FnOnce(&mut Line) -> RedisResult<()>) {
-        if self.call(exchange).is_err() {
+        if self.call_quickly(exchange).is_err() {
             let now = self.now();
             self.standing().distrust(now);
         }

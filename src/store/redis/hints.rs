@@ -50,7 +50,7 @@ impl Level2 {
     }
 
     /// Takes at most so many ids of each band out, the earliest first.
-    pub fn take_hints(&self, wanted: &[(Band, u32)]) -> Vec<TaskId> {
+    pub(super) fn take_hints(&self, wanted: &[(Band, u32)]) -> Vec<TaskId> {
         if wanted.is_empty() {
             return Vec::new();
         }
@@ -58,7 +58,7 @@ impl Level2 {
         for (band, most) in wanted {
             commands.cmd("ZPOPMIN").arg(self.hints_key(*band)).arg(*most);
         }
-        let Ok(answers) = self.call(|line| super::line::run(line, &commands)) else {
+        let Ok(answers) = self.call_quickly(|line| super::line::run(line, &commands)) else {
             return Vec::new();
         };
         let ids: Vec<TaskId> = answers.into_iter().flat_map(members).collect();

@@ -163,11 +163,31 @@ impl Level2 {
         self.attempt(exchange)
     }
 
+    /// One exchange that a commit waits for.
+    pub(super) fn call_quickly<T>(
+        &self,
+        exchange: impl FnOnce(&mut Line) -> RedisResult<T>,
+    ) -> Result<T, Level2Error> {
+        if !self.standing().is_up() {
+            return Err(Level2Error::Resting);
+        }
+        self.attempt_within(self.settings.patience.min(QUICK), exchange)
+    }
+
     fn attempt<T>(
         &self,
         exchange: impl FnOnce(&mut Line) -> RedisResult<T>,
     ) -> Result<T, Level2Error> {
-        let mut line = self.take_line().map_err(|error| self.note(error))?;
+        self.attempt_within(self.settings.patience, exchange)
+    }
+
+    fn attempt_within<T>(
+        &self,
+        patience: Duration,
+        exchange: impl FnOnce(&mut Line) -> RedisResult<T>,
+    ) -> Result<T, Level2Error> {
+        let mut line = self.take_line(patience).map_err(|error| self.note(error))?;
+        line.patience = patience;
         let from = self.clock.mono();
         match exchange(&mut line) {
             Ok(found) => {
@@ -189,10 +209,13 @@ impl Level2 {
     }
 
     /// A line that was made after the last failure.
-    fn take_line(&self) -> Result<r2d2::PooledConnection<RedisConnector>, Level2Error> {
+    fn take_line(
+        &self,
+        patience: Duration,
+    ) -> Result<r2d2::PooledConnection<RedisConnector>, Level2Error> {
         let failures = self.failures.load(Ordering::Relaxed);
         for _ in 0..=self.settings.pool_max {
-            match self.pool.get() {
+            match self.pool.get_timeout(patience) {
                 Ok(line) if line.after_failures >= failures => return Ok(line),
                 Ok(mut old) => old.give_up(),
                 Err(late) => {
@@ -250,6 +273,9 @@ impl Level2 {
         format!("{PREFIX}{}:{name}", self.realm)
     }
 }
+
+/// How long a commit waits for Redis, at most twice: for a connection and for an answer.
+const QUICK: Duration = Duration::from_millis(100);
 
 /// All keys and channels begin so; what an access list has to name.
 pub const PREFIX: &str = "taskscheduler:";

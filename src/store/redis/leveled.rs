@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use foldhash::fast::RandomState;
@@ -17,9 +18,10 @@ use super::hints::{HINTS_MAX, Hint};
 use super::level2::Level2;
 use super::notices::Notice;
 use crate::clock::Mono;
-use crate::domain::{Change, ChangeKind, Holding, StatusKind, TimeMs};
+use crate::domain::{Band, BandMap, Change, ChangeKind, Holding, StatusKind, TaskId, TimeMs};
 use crate::store::{
-    Batch, Committed, Durability, Fate, PruneAsk, Reader, Recovered, Store, StoreError, Unit,
+    Bands, Batch, ClaimAsk, Committed, Durability, Fate, PruneAsk, Reader, Recovered, Store,
+    StoreError, Taker, Unit,
 };
 
 /// A store with the second level over it.
@@ -30,6 +32,8 @@ pub struct Leveled {
     allowance: Allowance,
     /// The types this node claims: hints of others would be taken in vain.
     startable: HashSet<Arc<str>, RandomState>,
+    /// When free rows were last claimed without hints.
+    plain_at: Mono,
 }
 
 impl Leveled {
@@ -38,7 +42,7 @@ impl Leveled {
         let (courier, loads) = bounded(Courier::WAITING_MAX);
         let brings = Courier::new(Arc::clone(&level2), loads);
         let (allowance, startable) = (Allowance::default(), HashSet::default());
-        let leveled = Leveled { beneath, level2, courier, allowance, startable };
+        let leveled = Leveled { beneath, level2, courier, allowance, startable, plain_at: Mono(0) };
         (leveled, brings)
     }
 
@@ -100,6 +104,29 @@ impl Leveled {
         self.startable = types.iter().map(|name| Arc::from(*name)).collect();
     }
 
+    /// Takes hints for the claims of a batch and gives them to the store beneath.
+    fn take_hints(&mut self, batch: &Batch) -> HashSet<TaskId, RandomState> {
+        let by_this_node = |ask: &&ClaimAsk| ask.taker == Taker::Node;
+        let mut wanted: BandMap<u32> = BandMap::default();
+        for ask in batch.claims.iter().filter(by_this_node) {
+            self.startable.extend(ask.types.iter().cloned());
+            if let Bands::One(band) = ask.bands {
+                wanted[band] = wanted[band].max(ask.limit.min(HINTS_MAX as u32));
+            }
+        }
+        let wanted: Vec<(Band, u32)> =
+            wanted.iter().map(|(band, most)| (band, *most)).filter(|(_, most)| *most > 0).collect();
+        let now = self.level2.now();
+        if wanted.is_empty() || now.since(self.plain_at) >= PLAIN_EVERY {
+            self.plain_at = if wanted.is_empty() { self.plain_at } else { now };
+            return HashSet::default();
+        }
+        let ids = self.level2.take_hints(&wanted);
+        let taken = ids.iter().copied().collect();
+        self.beneath.hint(ids);
+        taken
+    }
+
     fn burials(batch: &Batch) -> Vec<Burial> {
         let changes = batch.units.iter().flat_map(|unit: &Unit| &unit.changes);
         let revived = changes.filter(|change| matches!(change.kind, ChangeKind::Revive(..)));
@@ -111,6 +138,9 @@ impl Leveled {
     }
 }
 
+/// Free rows are claimed without hints at least so often: some were never hinted at.
+const PLAIN_EVERY: Duration = Duration::from_millis(500);
+
 /// Rows due within this time are claimed already.
 const AHEAD_MS: u64 = 2000;
 
@@ -121,7 +151,11 @@ impl Store for Leveled {
             self.level2.bury(&burials);
         }
         let life = self.level2.standing().life();
+        let hints = self.take_hints(batch);
         let committed = self.beneath.commit(batch)?;
+        let claimed = committed.claimed.iter().flat_map(|claimed| &claimed.tasks);
+        let hinted = claimed.filter(|task| hints.contains(&task.id)).count();
+        self.level2.counters.hints_claimed.add(hinted as u64);
         if self.level2.is_up() {
             let load = Load { life, ..self.load(batch, &committed) };
             if !(load.ended.is_empty() && load.free.is_empty() && load.notices.is_empty()) {

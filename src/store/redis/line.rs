@@ -25,7 +25,8 @@ const BYTES_MAX: usize = 8 << 20;
 pub struct Line {
     stream: Stream,
     parser: Parser,
-    patience: Duration,
+    /// How long an exchange may take.
+    pub(super) patience: Duration,
     broken: bool,
     /// Which run of the server it leads to.
     pub(super) run: Arc<str>,

@@ -12,7 +12,7 @@ use crate::domain::{
 use crate::store::memory::MemoryDisk;
 use crate::store::redis::tests::sample::ended_at;
 use crate::store::redis::{Courier, CourierStep, Level2, Leveled, LeveledReader, ReadCounts};
-use crate::store::{Batch, Committed, Fate, PruneAsk, Reader, Store, Unit};
+use crate::store::{Bands, Batch, ClaimAsk, Committed, Fate, PruneAsk, Reader, Store, Taker, Unit};
 
 const TTL: Duration = Duration::from_secs(2);
 
@@ -194,4 +194,77 @@ fn every_read_is_true_while_redis_is_killed_frozen_and_full() {
         300 => drop(server.tell(&["CONFIG", "SET", "maxmemory", "0"])),
         _ => {}
     });
+}
+
+impl House {
+    /// Claims free tasks of the middle band, with or without hints, and says which came.
+    fn claim(&mut self, limit: u32) -> Vec<u64> {
+        self.seq += 1;
+        let now = clock().now();
+        let ask = ClaimAsk {
+            bands: Bands::One(Band::Medium),
+            limit,
+            bytes_max: usize::MAX,
+            due_by: now.plus_ms(2000),
+            types: ["NOOP".into()].into(),
+            taker: Taker::Node,
+        };
+        let batch = Batch { seq: self.seq, now, claims: vec![ask], ..Batch::default() };
+        let committed = self.store.commit(&batch).unwrap();
+        committed.claimed[0].tasks.iter().map(|task| task.id.get()).collect()
+    }
+
+    /// Free tasks with these numbers, and their hints in Redis.
+    fn free(&mut self, numbers: std::ops::RangeInclusive<u64>) {
+        // The first claim is a plain one, and tells which types are started here.
+        assert!(self.claim(10).is_empty());
+        for number in numbers {
+            self.insert(number, Holding::Free);
+        }
+        self.bring();
+    }
+
+    fn hints(&self) -> (u64, u64) {
+        let counted = self.level2.vitals().counted;
+        (counted.hints_taken, counted.hints_claimed)
+    }
+}
+
+#[test]
+fn claims_take_hints_and_confirm_them_in_the_store() {
+    let (disk, server) = (MemoryDisk::new(), Server::start(&[]));
+    let mut house = House::on(&disk, &server);
+    house.free(1..=6);
+    assert_eq!(house.claim(2), [1, 2]);
+    assert_eq!(house.hints(), (2, 2));
+    // Ids that are held, ended or never were are passed over, and others fill their place.
+    let key = house.level2.hints_key(Band::Medium);
+    server.tell(&["ZADD", &key, "0", "1", "0", "999", "0", "77"]);
+    let claimed = house.claim(4);
+    assert!(claimed.starts_with(&[3]) && claimed.len() == 4, "{claimed:?}");
+    assert_eq!(house.hints().0, 6);
+}
+
+#[test]
+fn what_redis_forgets_or_never_heard_of_is_claimed_all_the_same() {
+    let (disk, server) = (MemoryDisk::new(), Server::start(&[]));
+    let mut house = House::on(&disk, &server);
+    house.free(1..=2);
+    server.tell(&["FLUSHALL"]);
+    assert_eq!(house.claim(10), [1, 2], "the hints were lost");
+    house.free(3..=4);
+    // A node that dies between taking its hints and confirming them.
+    assert_eq!(house.level2.take_hints(&[(Band::Medium, 10)]).len(), 2);
+    assert_eq!(house.claim(10), [3, 4]);
+    // Hints of others that fill every claim do not keep the oldest waiting for longer than a plain
+    // claim takes to come.
+    house.free(5..=2000);
+    let key = house.level2.hints_key(Band::Medium);
+    server.tell(&["ZREM", &key, "5"]);
+    let mut claims = Vec::new();
+    until("the one without a hint is claimed", || {
+        claims.extend(house.claim(1));
+        claims.contains(&5) || claims.len() >= 1900
+    });
+    assert!(claims.contains(&5), "{claims:?}");
 }
