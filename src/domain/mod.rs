@@ -3,12 +3,14 @@
 //! Absent on purpose: I/O, clocks, threads, serde, logging and randomness. Time and random numbers
 //! come in as arguments; [`Status::on`] is the only function that makes a status from a status.
 
+mod breaker;
 mod change;
 mod id;
 mod lease;
 mod outcome;
 mod payload;
 mod priority;
+mod rate;
 mod retry;
 mod status;
 mod submission;
@@ -16,12 +18,14 @@ mod summary;
 mod task;
 mod time;
 
+pub use breaker::{Breaker, BreakerPolicy, BreakerState, Call, Pass};
 pub use change::{Before, Change, ChangeKind, Holding};
 pub use id::{Epoch, ParseIdError, TaskId};
 pub use lease::Terms;
 pub use outcome::{Failure, FailureKind, Outcome, Verdict};
 pub use payload::{Form, Payload};
 pub use priority::{Band, BandMap, ParseBandError};
+pub use rate::{Pace, Rate};
 pub use retry::RetryPolicy;
 pub use status::{Event, IllegalMove, ParseStatusError, Status, StatusKind};
 pub use submission::{Draft, FieldError, Limits, Submission};

@@ -5,21 +5,24 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::housekeeper::Housekeeper;
 use super::prune::{self, Pruner};
 use super::reads::{self, Reads};
+use super::runners::{Queues, Runners};
 use super::second::Second;
 use super::threads::{self, Fatal};
 use super::{Engine, Identity, Reserve, Retention};
 use crate::clock::Clock;
-use crate::execution::{CoreWish, Cores, Mail, Pins, Registry, allowed_cpus, cgroup_quota, choose};
+use crate::execution::{
+    CoreWish, Cores, Pins, Registry, allowed_cpus, cgroup_quota, choose, time_limit,
+};
 use crate::persistence::{
-    Chore, Ends, MailboxSizes, Persist, PersistStep, Posts, Views, Writer, WriterSettings,
+    Chore, Ends, MailboxSizes, Persist, PersistStep, Posts, Views, Work, Writer, WriterSettings,
     WriterStep, mailbox,
 };
-use crate::queue::{Entrance, LaneSettings, WindowSizes};
+use crate::queue::{CrewSizes, Entrance, LaneSettings, Pool, WindowSizes};
 use crate::store::redis::Level2;
 use crate::store::{Reader, Store, StoreError};
 
@@ -40,6 +43,10 @@ pub struct EngineSettings {
     pub crashes_max: u8,
     /// How many requests may wait for the writer.
     pub requests_max: usize,
+    /// The threads of types whose runs block.
+    pub slots: CrewSizes,
+    /// How many tasks may wait in memory for such a thread.
+    pub slots_waiting_max: usize,
     /// How many threads read.
     pub readers: usize,
     /// How long ended tasks are kept.
@@ -64,6 +71,12 @@ impl Default for EngineSettings {
             types_max: 10_000,
             crashes_max: 3,
             requests_max: 8192,
+            slots: CrewSizes {
+                threads_kept: 20,
+                threads_max: 100,
+                keep_alive: Duration::from_mins(1),
+            },
+            slots_waiting_max: 10_000,
             readers: 2,
             retention: Retention::default(),
             reserve: Reserve::default(),
@@ -90,7 +103,7 @@ pub enum BootError {
 
 /// The threads, and what ends them.
 pub(super) struct Running {
-    pub cores: Arc<Mutex<Cores>>,
+    pub runners: Runners,
     pub writer_over: Receiver<()>,
     pub bell: crate::persistence::Bell,
     pub housekeeping: Sender<()>,
@@ -116,6 +129,7 @@ impl Engine {
 
         let seats = Cores::seats_for(pins.cpus.len());
         let (lanes, seats) = Entrance::new(seats, settings.lanes);
+        let pool = Arc::new(pool_of(&settings, &registry));
         let sizes = MailboxSizes { requests: settings.requests_max, reports: 256 };
         let (posts, inbox) = mailbox(sizes);
         let (jobs, jobs_in) = bounded(1);
@@ -124,7 +138,7 @@ impl Engine {
         let writer = Writer::new(
             writer_settings(&settings, &registry),
             Arc::clone(&clock),
-            Ends { inbox, jobs, lanes: Arc::clone(&lanes), views: Arc::clone(&views) },
+            Ends { inbox, jobs, lanes: lanes.clone(), pool: pool.clone(), views: views.clone() },
             recovered,
             ids,
         );
@@ -134,11 +148,8 @@ impl Engine {
         start_persist(persist, &fatal)?;
         let writer_over = start_writer(writer, &fatal)?;
         let asks = start_readers(readers, &fatal)?;
-        let mail = Mail::new(posts.reports.clone(), posts.bell.clone());
-        let registry = Arc::new(registry);
-        let (lanes_of, clock_of) = (Arc::clone(&lanes), Arc::clone(&clock));
-        let cores = Cores::start(&pins, seats, lanes_of, registry, clock_of, mail)?;
-        let cores = Arc::new(Mutex::new(cores));
+        let queues = Queues { seats, lanes: &lanes, pool: &pool };
+        let runners = Runners::start(&pins, queues, registry, &clock, &posts)?;
         let keeper = Housekeeper {
             clock: Arc::clone(&clock),
             views: Arc::clone(&views),
@@ -149,11 +160,11 @@ impl Engine {
             reads: asks.clone(),
         };
         let pruner = start_pruner(&chores, &fatal)?;
-        let (housekeeping, stop) = start_keepers(keeper, &cores, &fatal)?;
+        let (housekeeping, stop) = start_keepers(keeper, runners.clone(), &fatal)?;
 
         let Posts { mailbox, bell, .. } = posts;
         second.listen(&views, &bell, &stop)?;
-        let running = Mutex::new(Some(Running { cores, writer_over, bell, housekeeping }));
+        let running = Mutex::new(Some(Running { runners, writer_over, bell, housekeeping }));
         let engine = Engine {
             clock,
             mailbox,
@@ -162,6 +173,7 @@ impl Engine {
             chores,
             views,
             lanes,
+            pool,
             identity,
             second,
             running,
@@ -180,15 +192,15 @@ fn start_pruner(chores: &Sender<Chore>, fatal: &Fatal) -> std::io::Result<Pruner
     Ok(pruner)
 }
 
-/// Starts what looks after the cores and the rest, until what is returned first is dropped.
+/// Starts what looks after the runners and the rest, until what is returned first is dropped.
 fn start_keepers(
     keeper: Housekeeper,
-    cores: &Arc<Mutex<Cores>>,
+    runners: Runners,
     fatal: &Fatal,
 ) -> std::io::Result<(Sender<()>, Receiver<()>)> {
     let (housekeeping, stop) = bounded::<()>(1);
-    let (stop_watch, stop_keeper, watched) = (stop.clone(), stop.clone(), Arc::clone(cores));
-    threads::spawn("watch", fatal, move || watch(&watched, &stop_watch))?;
+    let (stop_watch, stop_keeper) = (stop.clone(), stop.clone());
+    threads::spawn("watch", fatal, move || runners.watch(&stop_watch))?;
     threads::spawn("housekeeper", fatal, move || {
         keeper.run(&stop_keeper);
         Ok(())
@@ -232,6 +244,11 @@ fn writer_settings(settings: &EngineSettings, registry: &Registry) -> WriterSett
         crashes_max: settings.crashes_max,
         seed: settings.seed,
     }
+}
+
+fn pool_of(settings: &EngineSettings, registry: &Registry) -> Pool<Work> {
+    let lines = registry.lines(settings.slots.threads_kept);
+    Pool::new(lines, settings.slots, settings.slots_waiting_max, time_limit)
 }
 
 fn choose_cpus(wish: &CoreWish) -> Pins {
@@ -280,20 +297,4 @@ fn start_writer(mut writer: Writer, fatal: &Fatal) -> std::io::Result<Receiver<(
     };
     threads::spawn("writer", fatal, body)?;
     Ok(is_over)
-}
-
-/// How often the cores are looked at.
-const WATCH: Duration = Duration::from_millis(20);
-
-/// Looks after the cores until `stop` is closed; an error when there are none left to go on with.
-fn watch(cores: &Mutex<Cores>, stop: &Receiver<()>) -> Result<(), String> {
-    while stop.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) {
-        // A drain holds the cores while it stops them; there is nothing to watch then.
-        let Ok(mut cores) = cores.try_lock() else { continue };
-        let tick = cores.tick();
-        if tick.must_exit {
-            return Err(format!("go on: {} cores are stuck in handlers", tick.stuck));
-        }
-    }
-    Ok(())
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::Engine;
-use crate::execution::Stopped;
 use crate::persistence::Chore;
 
 /// How a drain went.
@@ -35,10 +34,8 @@ impl Engine {
         let Some(running) = running else { return Drained::Clean };
         let from = self.clock.mono();
         let patience = budget.saturating_sub(Self::TAIL);
-        let mut cores = running.cores.lock().unwrap_or_else(PoisonError::into_inner);
-        let stopped = cores.stop(patience, Self::TAIL / 2);
-        drop(cores);
-        // Tasks that only wait need no core, but they too may finish.
+        let threads = running.runners.stop(patience, Self::TAIL / 2);
+        // Tasks that only wait need no thread, but they too may finish.
         let left = patience.saturating_sub(self.clock.mono().since(from));
         self.await_sleepers(left);
         self.views.close();
@@ -49,7 +46,7 @@ impl Engine {
         if !ended {
             return Drained::Left("the store did not take the last batch in time".into());
         }
-        if let Stopped::Left(threads) = stopped {
+        if threads > 0 {
             // The process ends next, and them with it; nobody else has the store before.
             log::warn!("{threads} handlers did not stop in time; their tasks are given back");
         }

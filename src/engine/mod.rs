@@ -12,6 +12,7 @@ mod housekeeper;
 mod prune;
 mod pulse;
 mod reads;
+mod runners;
 mod second;
 mod threads;
 mod vitals;
@@ -28,12 +29,12 @@ pub use prune::{Pruned, Retention};
 pub use pulse::{Pulse, Standstill};
 pub use reads::Question;
 pub use threads::Fatal;
-pub use vitals::{CoreVitals, DiskVitals, LevelReads, Phase, StoreVitals, Vitals};
+pub use vitals::{CoreVitals, DiskVitals, LevelReads, Phase, SlotVitals, StoreVitals, Vitals};
 
 use crate::clock::Clock;
 use crate::domain::{BandMap, TaskId, TimeMs};
 use crate::persistence::{Chore, Command, Mailbox, Message, Order, Receipt, Refusal, Views, Work};
-use crate::queue::{Counts, Entrance};
+use crate::queue::{Counts, Entrance, Pool};
 use crate::store::{Durability, PruneAsk};
 
 /// The machine. Shared by everyone who asks something of it.
@@ -45,6 +46,7 @@ pub struct Engine {
     chores: Sender<Chore>,
     views: Arc<Views>,
     lanes: Arc<Entrance<Work>>,
+    pool: Arc<Pool<Work>>,
     identity: Identity,
     second: second::Second,
     running: Mutex<Option<boot::Running>>,
@@ -104,6 +106,16 @@ impl Engine {
     /// The clock everything runs by.
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.clock)
+    }
+
+    /// How the types whose runs block are.
+    pub fn slots(&self) -> SlotVitals {
+        SlotVitals {
+            crew: self.pool.crew(),
+            lines: self.pool.line_looks(),
+            breakers: self.pool.breakers(self.clock.mono()),
+            now: self.clock.mono(),
+        }
     }
 
     /// How everything is, from memory.

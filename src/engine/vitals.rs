@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::clock::Mono;
 use crate::domain::{BandMap, TimeMs};
+use crate::queue::{BreakerLook, CrewLook, LineLook};
 use crate::store::Durability;
 use crate::store::redis::Level2Vitals;
 
@@ -35,6 +37,19 @@ pub struct Vitals {
     pub reads: LevelReads,
     /// The engine's cores.
     pub cores: Vec<CoreVitals>,
+}
+
+/// How the types whose runs block are: processes and requests.
+#[derive(Debug, Clone)]
+pub struct SlotVitals {
+    /// The threads they run on.
+    pub crew: CrewLook,
+    /// What each type does.
+    pub lines: Vec<LineLook>,
+    /// What the breakers do; those of a type bear its name.
+    pub breakers: Vec<BreakerLook>,
+    /// When this was seen: an open breaker says until when on the same clock.
+    pub now: Mono,
 }
 
 /// Where in its life an engine is.

@@ -1,21 +1,30 @@
 //! An attempt: what a handler knows about the one run it is called for.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use super::alarm::Alarm;
 use crate::clock::{Clock, Mono};
-use crate::domain::{Epoch, Payload, Spec, TaskId};
+use crate::domain::{Epoch, Payload, Spec, TaskId, TimeMs};
 use crate::persistence::{Ticket, Work};
-use crate::queue::{RunNumber, Seat};
+use crate::queue::{RunNumber, Seat, Wishes};
 use crate::stop::Stop;
 
 /// One run of one task.
 pub struct Attempt<'a> {
     pub(super) ticket: &'a Ticket,
-    pub(super) seat: &'a Seat<Work>,
-    pub(super) run: RunNumber,
+    pub(super) place: Place<'a>,
     pub(super) deadline: Mono,
     pub(super) clock: &'a dyn Clock,
     pub(super) halt: &'a Stop,
+}
+
+/// Where an attempt runs.
+pub(super) enum Place<'a> {
+    /// On a core.
+    Seat(&'a Seat<Work>, RunNumber),
+    /// On a thread for types whose runs block.
+    Slot(&'a Wishes, &'a Alarm),
 }
 
 impl Attempt<'_> {
@@ -50,11 +59,42 @@ impl Attempt<'_> {
         self.deadline.since(self.clock.mono())
     }
 
+    /// When the time is up.
+    pub fn deadline(&self) -> TimeMs {
+        self.clock.now().plus_ms(self.time_left().as_millis() as u64)
+    }
+
+    /// Says how far the run is, in percent: people see it while the task runs.
+    pub fn progress(&self, percent: u8) {
+        match self.place {
+            Place::Seat(seat, run) => seat.set_progress(run, percent),
+            Place::Slot(wishes, _) => wishes.set_progress(percent),
+        }
+    }
+
     /// Whether the handler is to stop: somebody cancelled the task, its time is up, or the server
     /// ends. A long run should ask now and then, and return [`Outcome::Cancelled`] when it is so.
     ///
     /// [`Outcome::Cancelled`]: crate::domain::Outcome::Cancelled
     pub fn cancelled(&self) -> bool {
-        self.seat.is_asked_to_stop(self.run) || self.halt.asked() || self.time_left().is_zero()
+        self.is_unwanted() || self.time_left().is_zero()
+    }
+
+    /// Whether somebody cancelled the task or the server ends.
+    pub(super) fn is_unwanted(&self) -> bool {
+        let asked = match self.place {
+            Place::Seat(seat, run) => seat.is_asked_to_stop(run),
+            Place::Slot(wishes, _) => wishes.is_asked_to_stop(),
+        };
+        asked || self.halt.asked()
+    }
+
+    /// Becomes readable when somebody cancels the task or the server ends, for handlers that wait
+    /// for descriptors; `None` on a core, where nothing waits.
+    pub fn alarm(&self) -> Option<BorrowedFd<'_>> {
+        match self.place {
+            Place::Seat(..) => None,
+            Place::Slot(_, alarm) => Some(alarm.as_fd()),
+        }
     }
 }

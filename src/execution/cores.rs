@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::core::timeout_failure;
+use super::ending::timeout_failure;
 use super::watch::{Found, Watch};
 use super::{Core, Mail, Pins, Registry, Step, pin};
 use crate::clock::Clock;
@@ -70,6 +70,16 @@ pub enum Stopped {
     Clean,
     /// So many threads are still inside handlers that do not stop.
     Left(usize),
+}
+
+impl Stopped {
+    /// How many threads are still inside handlers.
+    pub fn left(self) -> usize {
+        match self {
+            Stopped::Clean => 0,
+            Stopped::Left(threads) => threads,
+        }
+    }
 }
 
 impl Cores {

@@ -7,8 +7,9 @@ use crate::domain::{Failure, Outcome, Payload};
 
 /// What a task type does. Registered once, called by many cores at a time.
 ///
-/// A handler runs on a pinned core, so while it waits the core does nothing else: work that blocks
-/// belongs to a process, an HTTP endpoint or a remote worker. It may be called more than once for
+/// A handler runs on a pinned core, so while it waits the core does nothing else. One that blocks is
+/// registered as such ([`Registry::register_blocking`](super::Registry::register_blocking)) and runs
+/// on a thread that may wait. It may be called more than once for
 /// one task (the server crashed, or the attempt failed), so it should bear that.
 ///
 /// Closures are handlers: they return anything that is [`Into<Doing>`].
@@ -32,6 +33,11 @@ pub trait Handler: Send + Sync + 'static {
     /// it has done so far, so that nobody waits for that as long as the run takes.
     fn is_brief(&self) -> bool {
         false
+    }
+
+    /// What people see as the executor of its tasks.
+    fn executor(&self) -> &'static str {
+        "builtin"
     }
 }
 

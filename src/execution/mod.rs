@@ -1,19 +1,23 @@
-//! Floor 4: pinned cores and the handlers they run.
+//! Floor 4: pinned cores, threads that may block, and the handlers they run.
 //!
 //! A [`Handler`] is what a task type does; the [`Registry`] finds it. A [`Core`] takes tickets and
 //! runs them; [`Cores`] puts each core on a thread of its own, pinned to a CPU, and watches them.
+//! [`Slots`] are the threads of types whose runs block.
 //!
 //! Absent on purpose: stores, retries and verdicts. What happened is reported, and the writer
 //! decides what it means.
 
+mod alarm;
 mod attempt;
 mod core;
 mod cores;
+mod ending;
 mod executors;
 mod handler;
 mod mail;
 mod pin;
 mod registry;
+mod slots;
 mod watch;
 
 #[cfg(all(test, not(loom)))]
@@ -25,4 +29,5 @@ pub use cores::{Cores, Stopped, Tick};
 pub use handler::{Doing, Handler};
 pub use mail::Mail;
 pub use pin::{CoreWish, Pins, allowed_cpus, cgroup_quota, choose, pin};
-pub use registry::{Registry, RegistryError};
+pub use registry::{Blocking, Registry, RegistryError};
+pub use slots::{Slots, time_limit};

@@ -96,6 +96,15 @@ pub fn pin(cpu: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
 }
 
+/// Keeps the calling thread, and what it starts, on these CPUs. `false`: the system refused.
+pub fn confine(cpus: &[usize]) -> bool {
+    let mut set = rustix::thread::CpuSet::new();
+    for &cpu in cpus.iter().filter(|&&cpu| cpu < rustix::thread::CpuSet::MAX_CPU) {
+        set.set(cpu);
+    }
+    set.count() > 0 && rustix::thread::sched_setaffinity(None, &set).is_ok()
+}
+
 /// How many CPUs' time the cgroup of this process grants; `None`: no limit. `root` is `/` but in
 /// tests. Knows cgroups v2 (`cpu.max`) and v1 (`cpu.cfs_quota_us`), and heeds all levels.
 pub fn cgroup_quota(root: &Path) -> Option<f64> {

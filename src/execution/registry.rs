@@ -1,4 +1,4 @@
-//! The registry: which handler runs which task type.
+//! The registry: which handler runs which task type, and how many of its tasks at a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,15 +7,33 @@ use foldhash::quality::RandomState;
 
 use super::executors::builtin;
 use super::handler::Handler;
+use crate::domain::Rate;
 use crate::persistence::{Served, Slot};
+use crate::queue::{Guard, LineSetup};
 
 /// The handlers of one server, filled before it starts.
 #[derive(Default)]
 pub struct Registry {
-    types: Vec<Arc<str>>,
-    handlers: Vec<Box<dyn Handler>>,
-    limits: Vec<Option<usize>>,
+    entries: Vec<Entry>,
     slots: HashMap<Arc<str>, Slot, RandomState>,
+}
+
+struct Entry {
+    name: Arc<str>,
+    handler: Box<dyn Handler>,
+    limit: Option<usize>,
+    blocking: Option<Blocking>,
+}
+
+/// What holds back a type whose runs block.
+#[derive(Debug, Clone, Default)]
+pub struct Blocking {
+    /// At most so many run at a time; `None`: as many as threads are kept.
+    pub limit: Option<usize>,
+    /// How often one may start.
+    pub rate: Option<Rate>,
+    /// The breakers its runs go through; types that name the same one share it.
+    pub guards: Vec<Guard>,
 }
 
 /// Why a handler was not registered.
@@ -45,47 +63,73 @@ impl Registry {
     pub fn with_builtins() -> Registry {
         let mut registry = Registry::new();
         for (task_type, handler) in builtin::all() {
-            registry.put(task_type.into(), handler);
+            registry.put(task_type, handler, None);
         }
         registry.limit("SLEEP", Registry::SLEEPERS_MAX);
         registry
     }
 
-    /// Lets `handler` run all tasks of this type.
+    /// Lets `handler` run all tasks of this type, on the cores.
     pub fn register(
         &mut self,
         task_type: &str,
         handler: impl Handler,
     ) -> Result<Slot, RegistryError> {
-        if self.slots.contains_key(task_type) {
-            return Err(RegistryError::Taken(task_type.to_owned()));
-        }
-        if self.handlers.len() >= Registry::MAX {
-            return Err(RegistryError::Full);
-        }
-        Ok(self.put(task_type.into(), Box::new(handler)))
+        self.check(task_type)?;
+        Ok(self.put(task_type, Box::new(handler), None))
     }
 
-    /// Lets at most so many tasks of a registered type be ready or under way at a time; the others
-    /// wait in the store and delay no other type. `false`: nobody has registered the type.
+    /// The same for a handler that waits for something: it runs on a thread of its own.
+    pub fn register_blocking(
+        &mut self,
+        task_type: &str,
+        handler: impl Handler,
+        blocking: Blocking,
+    ) -> Result<Slot, RegistryError> {
+        self.check(task_type)?;
+        Ok(self.put(task_type, Box::new(handler), Some(blocking)))
+    }
+
+    /// Lets at most so many tasks of a registered type be under way at a time; the others wait in
+    /// the store and delay no other type. `false`: nobody has registered the type.
     pub fn limit(&mut self, task_type: &str, at_once: usize) -> bool {
         let Some(slot) = self.slot(task_type) else { return false };
-        self.limits[usize::from(slot.0)] = Some(at_once.max(1));
+        let entry = &mut self.entries[usize::from(slot.0)];
+        let limit = entry.blocking.as_mut().map_or(&mut entry.limit, |line| &mut line.limit);
+        *limit = Some(at_once.max(1));
         true
     }
 
-    /// The registered types with their limits, by slot.
+    /// The registered types and how much of each is in memory, by slot.
     pub fn served(&self) -> Vec<Served> {
-        let served = |(name, limit): (&Arc<str>, &Option<usize>)| Served {
-            name: Arc::clone(name),
-            limit: *limit,
+        let mut lines = 0;
+        let served = |entry: &Entry| {
+            let line = entry.blocking.is_some().then_some(lines);
+            lines += usize::from(line.is_some());
+            Served { name: Arc::clone(&entry.name), limit: entry.limit, line }
         };
-        self.types.iter().zip(&self.limits).map(served).collect()
+        self.entries.iter().map(served).collect()
+    }
+
+    /// The lines of the types whose runs block, in the order of [`Registry::served`]. `limit`: that
+    /// of types that name none.
+    pub fn lines(&self, limit: usize) -> Vec<LineSetup> {
+        let line = |entry: &Entry| {
+            let Blocking { limit: own, rate, guards } = entry.blocking.clone()?;
+            let name = Arc::clone(&entry.name);
+            Some(LineSetup { name, limit: own.unwrap_or(limit), rate, guards })
+        };
+        self.entries.iter().filter_map(line).collect()
     }
 
     /// The registered types, by slot.
-    pub fn types(&self) -> &[Arc<str>] {
-        &self.types
+    pub fn types(&self) -> Vec<Arc<str>> {
+        self.entries.iter().map(|entry| Arc::clone(&entry.name)).collect()
+    }
+
+    /// What people see as the executor of a type; `None`: nobody has registered it.
+    pub fn executor(&self, task_type: &str) -> Option<&'static str> {
+        self.handler(self.slot(task_type)?).map(Handler::executor)
     }
 
     /// Where the handler of this type is.
@@ -95,22 +139,33 @@ impl Registry {
 
     /// The handler in this slot.
     pub fn handler(&self, slot: Slot) -> Option<&dyn Handler> {
-        self.handlers.get(usize::from(slot.0)).map(AsRef::as_ref)
+        self.entries.get(usize::from(slot.0)).map(|entry| &*entry.handler)
     }
 
-    fn put(&mut self, task_type: Arc<str>, handler: Box<dyn Handler>) -> Slot {
-        let slot = Slot(self.handlers.len() as u16);
-        self.types.push(Arc::clone(&task_type));
-        self.slots.insert(task_type, slot);
-        self.handlers.push(handler);
-        self.limits.push(None);
+    fn check(&self, task_type: &str) -> Result<(), RegistryError> {
+        if self.slots.contains_key(task_type) {
+            return Err(RegistryError::Taken(task_type.to_owned()));
+        }
+        if self.entries.len() >= Registry::MAX { Err(RegistryError::Full) } else { Ok(()) }
+    }
+
+    fn put(
+        &mut self,
+        task_type: &str,
+        handler: Box<dyn Handler>,
+        blocking: Option<Blocking>,
+    ) -> Slot {
+        let slot = Slot(self.entries.len() as u16);
+        let name: Arc<str> = task_type.into();
+        self.slots.insert(Arc::clone(&name), slot);
+        self.entries.push(Entry { name, handler, limit: None, blocking });
         slot
     }
 }
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Registry").field(&self.types).finish()
+        f.debug_tuple("Registry").field(&self.types()).finish()
     }
 }
 
@@ -128,5 +183,23 @@ mod tests {
         let again = registry.register("NOOP", |_: &Attempt<'_>| ());
         assert_eq!(again, Err(RegistryError::Taken("NOOP".into())));
         assert!(registry.slot("mine").is_none());
+    }
+
+    #[test]
+    fn lines_are_numbered_in_the_order_of_the_types_that_block() {
+        let mut registry = Registry::with_builtins();
+        for (name, limit) in [("A", Some(3)), ("B", None)] {
+            let blocking = Blocking { limit, ..Blocking::default() };
+            registry.register_blocking(name, |_: &Attempt<'_>| (), blocking).unwrap();
+            registry.register(&format!("NOT-{name}"), |_: &Attempt<'_>| ()).unwrap();
+        }
+        assert!(registry.limit("NOOP", 0) && registry.limit("A", 4) && !registry.limit("C", 1));
+        let numbered = registry.served().into_iter().filter_map(|s| Some((s.name, s.line?)));
+        let lines = registry.lines(20);
+        for (name, line) in numbered {
+            assert_eq!(lines[line].name, name);
+        }
+        assert_eq!(lines.iter().map(|line| line.limit).collect::<Vec<_>>(), [4, 20]);
+        assert_eq!(registry.executor("A"), Some("builtin"));
     }
 }

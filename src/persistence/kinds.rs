@@ -19,6 +19,8 @@ use crate::store::{Bands, ClaimAsk, Claimed};
 pub enum Way {
     /// The cores, by this handler.
     Cores(Slot),
+    /// The pool, by this handler; its tickets stand in this line.
+    Pool(Slot, usize),
     /// Somebody outside this process, who has to ask for them.
     Worker,
 }
@@ -30,6 +32,8 @@ pub struct Served {
     pub name: Arc<str>,
     /// At most so many of its tasks are in memory at a time; `None`: as many as there is room for.
     pub limit: Option<usize>,
+    /// Its line at the pool, which then says how many of its tasks are worth having in memory.
+    pub line: Option<usize>,
 }
 
 /// One of the types, by its place in [`Kinds`].
@@ -45,6 +49,8 @@ pub(super) struct Kinds {
     shared: Arc<[Arc<str>]>,
     /// The types that have had room of their own.
     roomy: Vec<KindId>,
+    /// The types the pool runs, with their lines.
+    lines: Vec<(KindId, usize)>,
     /// No type takes more bytes of room of its own.
     own_bytes_max: usize,
     limit: usize,
@@ -126,12 +132,17 @@ impl Kinds {
             kinds: Vec::new(),
             shared: Arc::new([]),
             roomy: Vec::new(),
+            lines: Vec::new(),
             own_bytes_max: bytes_max / 8,
             limit,
         };
         for (slot, served) in served.iter().enumerate() {
-            let id = kinds.add(Arc::clone(&served.name), Way::Cores(Slot(slot as u16)));
-            if let Some(capacity) = served.limit {
+            let slot = Slot(slot as u16);
+            let way = served.line.map_or(Way::Cores(slot), |line| Way::Pool(slot, line));
+            let id = kinds.add(Arc::clone(&served.name), way);
+            if let Some(line) = served.line {
+                kinds.lines.push((id, line));
+            } else if let Some(capacity) = served.limit {
                 kinds.set_capacity(id, capacity);
             }
         }
@@ -147,7 +158,7 @@ impl Kinds {
 
     fn add(&mut self, name: Arc<str>, way: Way) -> KindId {
         let id = KindId(self.kinds.len() as u32);
-        let own = (way == Way::Worker).then(|| OwnRoom::new(0, self.own_bytes_max));
+        let own = (!matches!(way, Way::Cores(_))).then(|| OwnRoom::new(0, self.own_bytes_max));
         self.places.insert(Arc::clone(&name), id);
         self.kinds.push(Kind { name, way, own });
         id
@@ -200,6 +211,19 @@ impl Kinds {
         own.get_or_insert_with(|| OwnRoom::new(0, bytes_max)).capacity = capacity;
         if capacity > 0 && !self.roomy.contains(&id) {
             self.roomy.push(id);
+        }
+    }
+
+    /// Whether the pool runs any type.
+    pub fn has_lines(&self) -> bool {
+        !self.lines.is_empty()
+    }
+
+    /// Says for each line of the pool how many tasks are worth having in memory from now on.
+    pub fn set_line_capacities(&mut self, capacities: &[usize]) {
+        for place in 0..self.lines.len() {
+            let (id, line) = self.lines[place];
+            self.set_capacity(id, capacities.get(line).copied().unwrap_or(0));
         }
     }
 
@@ -304,7 +328,7 @@ mod tests {
 
     #[test]
     fn types_that_are_run_here_are_known_before_those_of_the_store() {
-        let served = |name: &str, limit| Served { name: name.into(), limit };
+        let served = |name: &str, limit| Served { name: name.into(), limit, line: None };
         let here = [served("NOOP", None), served("SLEEP", Some(7))];
         let stored = vec!["NOOP".into(), "FAR".into()];
         let mut kinds = Kinds::new(&here, stored, 8000, 1);

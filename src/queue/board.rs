@@ -105,6 +105,12 @@ impl Board {
         Some(Run { started_at, took_us: 0, waited_us: started_at.since_ms(ready_at) * 1000 })
     }
 
+    /// How far a task that runs now says it is, in percent.
+    pub fn progress_of(&self, id: TaskId) -> Option<u8> {
+        let running = self.running().find(|running| running.id == id)?;
+        self.rows[running.seat].progress_of(running.run)
+    }
+
     /// Asks the run of this claim to stop. `false`: it has ended.
     ///
     /// A taker puts its run on the board before it takes the ticket, so whoever failed to withdraw
@@ -166,6 +172,8 @@ pub(super) struct Row {
     ready_ms: AtomicU64,
     deadline_us: AtomicU64,
     stop_for: AtomicU64,
+    /// The run that last told how far it is, and that: in the eight lowest bits.
+    progress: AtomicU64,
     pub(super) taken: AtomicU64,
     pub(super) stolen: AtomicU64,
     pub(super) from_intake: AtomicU64,
@@ -187,6 +195,7 @@ impl Row {
             ready_ms: nought(),
             deadline_us: nought(),
             stop_for: nought(),
+            progress: nought(),
             taken: nought(),
             stolen: nought(),
             from_intake: nought(),
@@ -252,6 +261,17 @@ impl Row {
     /// Whether this run was asked to stop.
     pub fn is_asked(&self, run: RunNumber) -> bool {
         self.stop_for.load(Ordering::Acquire) == run.0
+    }
+
+    /// Says how far this run is, in percent.
+    pub fn set_progress(&self, run: RunNumber, percent: u8) {
+        // Relaxed: the number says which run it is about, and nothing is published with it.
+        self.progress.store(run.0 << 8 | u64::from(percent.min(100)), Ordering::Relaxed);
+    }
+
+    fn progress_of(&self, run: RunNumber) -> Option<u8> {
+        let told = self.progress.load(Ordering::Relaxed);
+        (told >> 8 == run.0).then_some(told as u8)
     }
 
     /// Whether a handler runs here, as far as can be seen without waiting.

@@ -5,6 +5,7 @@
 mod board;
 mod due;
 mod entrance;
+mod pool;
 mod scan;
 mod seat;
 mod sleep;
@@ -20,6 +21,10 @@ mod tests;
 pub use board::{Board, Counts, Moment, RunEnd, RunNumber, Running};
 pub use due::DueHeap;
 pub use entrance::{Entrance, LaneSettings, Share};
+pub use pool::{
+    BreakerLook, CrewLook, CrewSizes, Guard, LineLook, LineSetup, Pool, PoolRun, PoolRunning,
+    Started, Wake, Wishes,
+};
 pub use seat::{Seat, Source, Take, Taken};
 pub use ticket::Ticket;
 pub use window::{Window, WindowSizes};

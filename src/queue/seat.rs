@@ -144,6 +144,11 @@ impl<W> Seat<W> {
         self.row().is_asked(run)
     }
 
+    /// Says how far this run is, in percent.
+    pub fn set_progress(&self, run: RunNumber, percent: u8) {
+        self.row().set_progress(run, percent);
+    }
+
     /// Ends the present run, which took this long.
     pub fn end(&self, took_us: u64) -> RunEnd {
         board::add(&self.row().busy_us, took_us);

@@ -45,6 +45,11 @@ impl<W> Ticket<W> {
         self.state.load(Ordering::Acquire) == TAKEN
     }
 
+    /// Whether it was taken back before it started.
+    pub fn is_withdrawn(&self) -> bool {
+        self.state.load(Ordering::Acquire) == WITHDRAWN
+    }
+
     fn leave_ready(&self, to: u8) -> bool {
         // AcqRel: the winner sees all that was written before the ticket was pushed, and whoever
         // reads the new state sees all that the winner did before.

@@ -3,6 +3,7 @@
 mod core;
 mod cores;
 mod pin;
+mod slots;
 mod watch;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crossbeam_channel::{Receiver, bounded};
 use super::{Core, Handler, Mail, Registry, Step};
 use crate::clock::{Clock, ManualClock};
 use crate::domain::{Band, Draft, Epoch, Limits, Payload, TaskId, TimeMs};
-use crate::persistence::{Bell, Happened, Report, Ticket, Work};
+use crate::persistence::{Bell, Happened, Report, Slot, Ticket, Work};
 use crate::queue::{Entrance, LaneSettings, Seat};
 use crate::stop::Stop;
 
@@ -64,6 +65,17 @@ impl Stage {
 
     /// A ticket that has been ready for 20 ms and may run for 10 s.
     fn ticket(&mut self, task_type: &str, payload: Option<Payload>, attempt: u32) -> Arc<Ticket> {
+        let slot = self.registry.slot(task_type).unwrap_or(Slot(u16::MAX));
+        self.ticket_for(task_type, payload, attempt, slot)
+    }
+
+    fn ticket_for(
+        &mut self,
+        task_type: &str,
+        payload: Option<Payload>,
+        attempt: u32,
+        slot: Slot,
+    ) -> Arc<Ticket> {
         self.pushed += 1;
         let draft = Draft {
             name: Some("test".into()),
@@ -72,7 +84,6 @@ impl Stage {
             timeout_s: Some(10),
             ..Draft::default()
         };
-        let slot = self.registry.slot(task_type).unwrap_or(crate::persistence::Slot(u16::MAX));
         let spec = draft.check(&Limits::default()).unwrap();
         let spec = Arc::new(spec.into_spec(task_type.into(), NOW));
         let id = TaskId::new(self.pushed).unwrap();

@@ -7,13 +7,17 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::clock::{Clock, ManualClock, Mono};
-use crate::domain::{Draft, Limits, Outcome, Run, StatusKind, Submission, Task, TaskId, TimeMs};
+use crate::domain::{
+    Call, Draft, Limits, Outcome, Run, StatusKind, Submission, Task, TaskId, TimeMs,
+};
 use crate::persistence::{
     Answer, Chore, Command, Ends, Happened, MailboxSizes, Message, Order, Persist, PersistStep,
     Posts, Receipt, Refusal, Report, Served, Views, Work, Writer, WriterSettings, WriterStep,
     mailbox,
 };
-use crate::queue::{Entrance, LaneSettings, Moment, Seat, Take, WindowSizes};
+use crate::queue::{
+    CrewSizes, Entrance, LaneSettings, LineSetup, Moment, Pool, Seat, Started, Take, WindowSizes,
+};
 use crate::store::memory::MemoryDisk;
 use crate::store::{Batch, Committed, Durability, PruneAsk, Reader, Recovered, Store, StoreError};
 
@@ -77,6 +81,7 @@ pub(super) struct Node {
     writer: Writer,
     persist: Persist,
     seat: Seat<Work>,
+    pub pool: Arc<Pool<Work>>,
     chores: Sender<Chore>,
 }
 
@@ -103,17 +108,27 @@ impl Node {
         let (lanes, mut seats) = Entrance::new(1, LaneSettings::default());
         let views = Arc::new(Views::default());
         let settings = WriterSettings {
-            served: vec![served("NOOP", None), served("WORK", None), served("FEW", Some(2))],
+            served: vec![
+                served("NOOP", None),
+                served("WORK", None),
+                served("FEW", Some(2)),
+                Served { name: "SLOW".into(), limit: None, line: Some(0) },
+            ],
             types_max: 10,
             window,
             crashes_max: 3,
             seed: 1,
         };
         let clock_of = Arc::clone(&clock) as Arc<dyn Clock>;
-        let ends = Ends { inbox, jobs, lanes, views: Arc::clone(&views) };
+        let line = LineSetup { name: "SLOW".into(), limit: 2, rate: None, guards: Vec::new() };
+        let crew =
+            CrewSizes { threads_kept: 2, threads_max: 2, keep_alive: Duration::from_secs(1) };
+        let pool = Arc::new(Pool::new(vec![line], crew, 100, |_| Duration::from_secs(10)));
+        let views_of = Arc::clone(&views);
+        let ends = Ends { inbox, jobs, lanes, pool: Arc::clone(&pool), views: views_of };
         let writer = Writer::new(settings, clock_of, ends, recovered, ids);
         let seat = seats.remove(0);
-        Node { clock, posts, views, script, reader, writer, persist, seat, chores }
+        Node { clock, posts, views, script, reader, writer, persist, seat, pool, chores }
     }
 
     /// Steps until nothing is left to do at this moment.
@@ -197,6 +212,22 @@ impl Node {
         }
     }
 
+    /// Takes the next ticket whose run blocks, as a thread of the pool does.
+    pub fn take_slow(&mut self) -> Option<Started<Work>> {
+        let now = Moment { mono: self.clock.mono(), wall: self.clock.now() };
+        self.pool.try_next(now, &(Arc::new(|| ()) as crate::queue::Wake))
+    }
+
+    /// Reports the end of a run that blocked, and lets it be stored.
+    pub fn end_slow(&mut self, started: &Started<Work>, outcome: Outcome) {
+        self.pool.end(started.run, Call::Worked, self.clock.mono());
+        let run = Run { started_at: self.clock.now(), took_us: 5, waited_us: 0 };
+        let (id, epoch) = (started.ticket.id, started.ticket.epoch);
+        let report = Report { id, epoch, what: Happened::Ended(run, outcome) };
+        self.posts.reports.send(vec![report]).unwrap();
+        self.settle();
+    }
+
     /// Takes the next ticket and reports this outcome, as a core does.
     pub fn run(&mut self, outcome: Outcome) -> Option<TaskId> {
         let taken = self.take()?;
@@ -257,7 +288,7 @@ impl Node {
 }
 
 fn served(name: &str, limit: Option<usize>) -> Served {
-    Served { name: name.into(), limit }
+    Served { name: name.into(), limit, line: None }
 }
 
 pub(super) fn draft(task_type: &str) -> Draft {

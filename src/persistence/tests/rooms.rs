@@ -122,3 +122,53 @@ fn a_start_takes_over_more_tasks_of_a_type_than_it_has_room_for() {
     let ran: Vec<_> = std::iter::from_fn(|| done(&mut second)).collect();
     assert_eq!(ran, ids);
 }
+
+#[test]
+fn tasks_of_the_pool_wait_in_the_store_until_a_slot_can_take_them_and_go_in_order() {
+    let mut node = Node::new();
+    let ids: Vec<_> = (0..10).map(|_| node.submit(draft("SLOW")).id).collect();
+    assert!(node.take().is_none(), "a core never sees them");
+    node.settle();
+    let mut ran = Vec::new();
+    while let Some(started) = node.take_slow() {
+        ran.push(started.ticket.id);
+        assert!(node.views.view().held <= 10);
+        node.end_slow(&started, Outcome::Done(None));
+        node.pass(Duration::from_millis(10));
+    }
+    assert_eq!(ran, ids);
+    assert!(ids.iter().all(|id| node.status(*id) == StatusKind::Completed));
+}
+
+#[test]
+fn a_type_whose_slots_are_all_taken_for_long_holds_nothing_more_in_memory() {
+    let mut node = Node::new();
+    let first = [node.submit(draft("SLOW")).id, node.submit(draft("SLOW")).id];
+    let running = [node.take_slow().unwrap(), node.take_slow().unwrap()];
+    assert_eq!(running.each_ref().map(|started| started.ticket.id), first);
+    node.pass(Duration::from_secs(5));
+    let ids: Vec<_> = (0..50).map(|_| node.submit(draft("SLOW")).id).collect();
+    node.pass(Duration::from_secs(2));
+    assert_eq!(node.views.view().held, 2);
+    assert!(node.take_slow().is_none());
+    node.end_slow(&running[0], Outcome::Done(None));
+    assert_eq!(node.take_slow().map(|started| started.ticket.id), Some(ids[0]));
+}
+
+#[test]
+fn a_task_of_the_pool_is_withdrawn_before_it_runs_and_asked_to_stop_while_it_does() {
+    let mut node = Node::new();
+    let waiting = node.submit(draft("SLOW")).id;
+    assert_eq!(node.done(waiting, Command::Cancel), StatusKind::Cancelled);
+    assert!(node.take_slow().is_none());
+    let id = node.submit(draft("SLOW")).id;
+    let started = node.take_slow().unwrap();
+    started.wishes.set_progress(40);
+    let Ok(Answer::Asked(seen)) = node.order(id, Command::Cancel) else { panic!("not asked") };
+    assert_eq!(seen.task.state.status.kind(), StatusKind::Running);
+    assert_eq!(seen.task.state.progress, Some(40));
+    assert!(started.wishes.is_asked_to_stop());
+    node.end_slow(&started, Outcome::Cancelled);
+    assert_eq!(node.status(id), StatusKind::Cancelled);
+    assert_eq!(node.views.view().depth.0, [0; 5]);
+}

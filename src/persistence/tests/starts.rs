@@ -119,7 +119,7 @@ fn a_type_nobody_serves_is_stored_and_delays_nobody() {
 #[test]
 fn too_many_types_are_refused() {
     let mut node = Node::new();
-    for n in 0..7 {
+    for n in 0..6 {
         node.submit(draft(&format!("T{n}")));
     }
     let told = node.send(vec![checked(draft("ONE-MORE"))]);

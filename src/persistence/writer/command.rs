@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::persistence::live::{Doing, Home, LiveTask, Room, Waiting};
 use crate::persistence::pending::{Sequel, Then};
-use crate::persistence::{Answer, Command, Receipt, Refusal};
+use crate::persistence::{Answer, Command, Receipt, Refusal, Way};
 use crate::store::Stored;
 
 /// What a command comes to.
@@ -214,16 +214,23 @@ impl Writer {
         Ruling::Change(state, Then::Done)
     }
 
-    /// Takes the task out of the lanes. `false`: a core has it. The ticket stays there until a core
-    /// comes across it, and so does the room it takes.
+    /// Takes the task out of the lanes, or out of its line. `false`: it runs. In the lanes the ticket
+    /// stays until a core comes across it, and so does the room it takes.
     fn withdraw(&mut self, id: TaskId) -> bool {
         let Some(live) = self.live.get_mut(id) else { return true };
         match &live.doing {
             Doing::Ticket(ticket) if !ticket.withdraw() => return false,
             Doing::Ticket(_) => {
                 let room = std::mem::replace(&mut live.room, Room::None);
-                self.withdrawn.push_back((live.task.spec.band, room));
+                let spec = &live.task.spec;
                 live.doing = Doing::Nothing;
+                if let Way::Pool(_, line) = self.kinds.way(&spec.task_type) {
+                    self.pool.withdrawn(line);
+                    let band = spec.band;
+                    self.leave_room(room, band);
+                } else {
+                    self.withdrawn.push_back((spec.band, room));
+                }
             }
             Doing::Turn => live.doing = Doing::Nothing,
             _ => {}

@@ -150,7 +150,7 @@ impl Writer {
             self.left_behind.insert(id, epoch);
         }
         if then != Then::Done {
-            self.lanes.board().ask_stop(id, epoch);
+            self.ask_stop(id, epoch);
         }
         self.take_over(change, now);
         let seen = match self.live.get(id).filter(|live| live.home == Home::Held) {

@@ -33,10 +33,10 @@ use super::pending::{Pending, UnderWay};
 use super::persist::Job;
 use super::suspects::Suspects;
 use super::view::{View, Views};
-use super::{Answer, Message, Receipt, Refusal, Seen, Work};
+use super::{Answer, Message, Receipt, Refusal, Seen, Ticket, Work};
 use crate::clock::{Clock, Mono};
-use crate::domain::{Band, BandMap, Epoch, Status, TaskId, TimeMs};
-use crate::queue::{DueHeap, Entrance, Window, WindowSizes};
+use crate::domain::{Band, BandMap, Epoch, Run, Status, TaskId, TimeMs};
+use crate::queue::{DueHeap, Entrance, Pool, Window, WindowSizes};
 use crate::store::{Batch, Recovered, StoreError};
 
 /// How the writer is set up.
@@ -62,6 +62,8 @@ pub struct Ends {
     pub jobs: Sender<Job>,
     /// Tickets for the cores.
     pub lanes: Arc<Entrance<Work>>,
+    /// Tickets for the threads whose runs block.
+    pub pool: Arc<Pool<Work>>,
     /// What others may see.
     pub views: Arc<Views>,
 }
@@ -83,6 +85,7 @@ pub struct Writer {
     inbox: Inbox,
     jobs: Sender<Job>,
     lanes: Arc<Entrance<Work>>,
+    pool: Arc<Pool<Work>>,
     views: Arc<Views>,
     kinds: Kinds,
     live: Live,
@@ -139,7 +142,7 @@ impl Writer {
         recovered: Recovered,
         ids: Range<u64>,
     ) -> Writer {
-        let Ends { inbox, jobs, lanes, views } = ends;
+        let Ends { inbox, jobs, lanes, pool, views } = ends;
         let (bytes_max, types_max) = (settings.window.bytes_max, settings.types_max);
         let kinds = Kinds::new(&settings.served, recovered.types, bytes_max, types_max);
         let mut writer = Writer {
@@ -147,6 +150,7 @@ impl Writer {
             inbox,
             jobs,
             lanes,
+            pool,
             views,
             kinds,
             live: Live::default(),
@@ -185,6 +189,9 @@ impl Writer {
     pub fn step(&mut self) -> Result<WriterStep, StoreError> {
         let (now, mono) = (self.clock.now(), self.clock.mono());
         self.let_withdrawn_go();
+        if self.kinds.has_lines() {
+            self.kinds.set_line_capacities(&self.pool.capacities(mono));
+        }
         let mut ran = self.take_settled(now, mono)?;
         ran |= self.take_reports(now);
         ran |= self.ring_timers(now);
@@ -267,10 +274,28 @@ impl Writer {
         task.state.status = live.seen();
         let blocked = self.kinds.waits_for_worker(&task.spec.task_type);
         if let (Doing::Ticket(ticket), true) = (&live.doing, live.is_taken()) {
-            task.state.run = self.lanes.board().run_of(ticket.id, ticket.ready_at);
+            task.state.run = self.run_of(ticket);
+            task.state.progress = self.progress_of(ticket.id);
         }
         let waits = blocked && !task.state.status.kind().is_terminal();
         Seen { waits_for_worker: waits && !matches!(live.doing, Doing::Outside), task }
+    }
+
+    /// The times of a run under way, wherever it is.
+    fn run_of(&self, ticket: &Ticket) -> Option<Run> {
+        let on_core = self.lanes.board().run_of(ticket.id, ticket.ready_at);
+        on_core.or_else(|| self.pool.run_of(ticket.id))
+    }
+
+    fn progress_of(&self, id: TaskId) -> Option<u8> {
+        self.lanes.board().progress_of(id).or_else(|| self.pool.progress_of(id))
+    }
+
+    /// Asks a run to stop, wherever it is.
+    fn ask_stop(&self, id: TaskId, epoch: Epoch) {
+        if !self.lanes.board().ask_stop(id, epoch) {
+            self.pool.ask_stop(id, epoch);
+        }
     }
 
     /// What waited for a task whose unit is settled, in order, until it is busy again.
@@ -391,7 +416,7 @@ impl Writer {
             }
             if taken && state.cancel_requested {
                 // The wish can come between the taking of a ticket and its start.
-                self.lanes.board().ask_stop(live.task.id, state.epoch);
+                self.ask_stop(live.task.id, state.epoch);
             }
         }
         self.view.oldest_wait_ms = oldest.map(|at| now.since_ms(at));

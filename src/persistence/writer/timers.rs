@@ -90,12 +90,17 @@ impl Writer {
     fn issue_ticket(&mut self, id: TaskId) {
         let Some(live) = self.live.get_mut(id) else { return };
         let (spec, state) = (&live.task.spec, &live.task.state);
-        let Way::Cores(slot) = self.kinds.way(&spec.task_type) else { return };
+        let way = self.kinds.way(&spec.task_type);
+        let (Way::Cores(slot) | Way::Pool(slot, _)) = way else { return };
         let work = Work { spec: Arc::clone(spec), slot, attempt: state.retries + 1 };
         let ticket = Arc::new(Ticket::new(id, state.epoch, spec.band, state.ready_at, work));
         live.doing = Doing::Ticket(Arc::clone(&ticket));
-        self.lanes.push(ticket);
-        self.pushed += 1;
+        if let Way::Pool(_, line) = way {
+            self.pool.push(line, ticket);
+        } else {
+            self.lanes.push(ticket);
+            self.pushed += 1;
+        }
     }
 
     /// Suspects whose turn it is: their start is put on record, and follows from that.
@@ -139,7 +144,7 @@ impl Writer {
             let mut state = live.task.state.clone();
             state.status = live.seen();
             if let (None, Doing::Ticket(ticket)) = (state.run, &live.doing) {
-                state.run = self.lanes.board().run_of(ticket.id, ticket.ready_at);
+                state.run = self.run_of(ticket);
             }
             let (task, before) = (live.task.clone(), live.written);
             self.write_behind(task, state, before, now);

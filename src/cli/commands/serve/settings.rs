@@ -9,7 +9,7 @@ use crate::cli::config::{Compatibility, Config, Cores, Migrate, SizeLimit};
 use crate::domain::TimeMs;
 use crate::engine::{EngineSettings, Retention};
 use crate::execution::{CoreWish, Registry};
-use crate::queue::{LaneSettings, Share, WindowSizes};
+use crate::queue::{CrewSizes, LaneSettings, Share, WindowSizes};
 use crate::store::sqlite;
 
 pub(super) fn migrate(config: &Config) -> sqlite::Migrate {
@@ -21,8 +21,12 @@ pub(super) fn migrate(config: &Config) -> sqlite::Migrate {
 
 /// Which executor runs which type: here, the handlers of the registry.
 pub(super) fn executors(registry: &Registry) -> ExecutorOf {
-    let types: Vec<Arc<str>> = registry.types().to_vec();
-    Arc::new(move |name| types.iter().any(|known| **known == *name).then_some("builtin"))
+    let named = |name: Arc<str>| Some((registry.executor(&name)?, name));
+    let types: Vec<_> = registry.types().into_iter().filter_map(named).collect();
+    Arc::new(move |asked| {
+        let known = types.iter().find(|(_, name)| **name == *asked);
+        known.map(|(executor, _)| *executor)
+    })
 }
 
 pub(super) fn engine(config: &Config, now: TimeMs) -> EngineSettings {
@@ -51,6 +55,12 @@ pub(super) fn engine(config: &Config, now: TimeMs) -> EngineSettings {
                 SizeLimit::Bytes(bytes) => Some(bytes),
             },
         },
+        slots: CrewSizes {
+            threads_kept: config.thread_pool.core_pool_size,
+            threads_max: config.thread_pool.max_pool_size,
+            keep_alive: config.thread_pool.keep_alive_seconds,
+        },
+        slots_waiting_max: config.thread_pool.queue_capacity,
         path: Some(config.node.data.clone()),
         seed: seed(now),
         ..EngineSettings::default()
