@@ -11,25 +11,32 @@ use serde_json::{Value, json};
 pub struct Policy {
     licences: Vec<String>,
     registries: Vec<String>,
-    banned: Vec<String>,
+    banned: Vec<Ban>,
+}
+
+struct Ban {
+    name: String,
+    /// The packages that may use it nevertheless; nobody if there are none.
+    wrappers: Vec<String>,
 }
 
 impl Policy {
     pub fn read(path: &Path) -> Policy {
         let text = std::fs::read_to_string(path).expect("deny.toml");
         let table: toml::Table = text.parse().expect("deny.toml is TOML");
-        let list = |section: &str, key: &str| -> Vec<String> {
-            let items = table[section][key].as_array().expect("a list");
-            let name = |item: &toml::Value| match item {
-                toml::Value::Table(entry) => entry["crate"].as_str().map(str::to_owned),
-                other => other.as_str().map(str::to_owned),
-            };
-            items.iter().map(|item| name(item).expect("a name")).collect()
+        let names = |list: &toml::Value| -> Vec<String> {
+            let items = list.as_array().expect("a list").iter();
+            items.map(|item| item.as_str().expect("a name").to_owned()).collect()
         };
+        let ban = |entry: &toml::Value| Ban {
+            name: entry["crate"].as_str().expect("a name").to_owned(),
+            wrappers: entry.get("wrappers").map(names).unwrap_or_default(),
+        };
+        let banned = table["bans"]["deny"].as_array().expect("a list");
         Policy {
-            licences: list("licenses", "allow"),
-            registries: list("sources", "allow-registry"),
-            banned: list("bans", "deny"),
+            licences: names(&table["licenses"]["allow"]),
+            registries: names(&table["sources"]["allow-registry"]),
+            banned: banned.iter().map(ban).collect(),
         }
     }
 
@@ -37,7 +44,12 @@ impl Policy {
     pub fn breaches(&self, metadata: &Value) -> Vec<String> {
         let packages = metadata["packages"].as_array().expect("packages");
         assert!(!packages.is_empty(), "cargo named no packages");
-        packages.iter().filter_map(|package| self.breach(package)).collect()
+        let mut breaches: Vec<String> =
+            packages.iter().filter_map(|package| self.breach(package)).collect();
+        for ban in &self.banned {
+            breaches.extend(ban.breaches(packages, &metadata["resolve"]));
+        }
+        breaches
     }
 
     fn breach(&self, package: &Value) -> Option<String> {
@@ -45,9 +57,6 @@ impl Policy {
         let licence = package["license"].as_str().unwrap_or_default();
         if !self.permits(licence) {
             return Some(format!("{name}: licence `{licence}`"));
-        }
-        if self.banned.iter().any(|banned| banned == name) {
-            return Some(format!("{name}: banned"));
         }
         // The package itself has no source: it is here.
         let source = package["source"].as_str()?;
@@ -101,6 +110,29 @@ impl Policy {
     }
 }
 
+impl Ban {
+    /// Who uses the package without leave; the package itself where nobody has leave.
+    fn breaches(&self, packages: &[Value], resolve: &Value) -> Vec<String> {
+        let is_banned = |package: &&Value| package["name"] == *self.name;
+        let Some(package) = packages.iter().find(is_banned) else { return Vec::new() };
+        if self.wrappers.is_empty() {
+            return vec![format!("{}: banned", self.name)];
+        }
+        let name_of = |id: &Value| {
+            let package = packages.iter().find(|package| package["id"] == *id);
+            package.and_then(|package| package["name"].as_str()).unwrap_or("?").to_owned()
+        };
+        let nodes = resolve["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let uses = |node: &&Value| {
+            let needed = node["dependencies"].as_array();
+            needed.is_some_and(|needed| needed.contains(&package["id"]))
+        };
+        let users = nodes.iter().filter(uses).map(|node| name_of(&node["id"]));
+        let without_leave = users.filter(|user| !self.wrappers.contains(user));
+        without_leave.map(|user| format!("{user}: uses {}, which is banned", self.name)).collect()
+    }
+}
+
 /// What cargo builds from on this machine, by the lock file and without the network.
 pub fn metadata(root: &Path) -> Value {
     let rustc = Command::new("rustc").arg("-vV").output().expect("rustc runs");
@@ -131,5 +163,21 @@ pub fn check_samples(policy: &Policy) {
     assert_eq!(breaches("a", Some("(MIT"), &crates_io), 1);
     assert_eq!(breaches("a", None, &crates_io), 1);
     assert_eq!(breaches("a", Some("MIT"), "git+https://example.org/a"), 1);
-    assert_eq!(breaches(&policy.banned[0], Some("MIT"), &crates_io), 1);
+    let ban = |free: bool| {
+        let fits = |ban: &&Ban| ban.wrappers.is_empty() != free;
+        policy.banned.iter().find(fits).expect("a ban of either kind")
+    };
+    assert_eq!(breaches(&ban(false).name, Some("MIT"), &crates_io), 1);
+    let wrapped = ban(true);
+    let users = |user: &str| {
+        let package =
+            |name: &str| json!({ "id": name, "name": name, "license": "MIT", "source": crates_io });
+        let node = |name: &str, needs: &[&str]| json!({ "id": name, "dependencies": needs });
+        let nodes = [node(user, &[wrapped.name.as_str()]), node(&wrapped.name, &[])];
+        let packages = [package(user), package(&wrapped.name)];
+        let tree = json!({ "packages": packages, "resolve": { "nodes": nodes } });
+        policy.breaches(&tree).len()
+    };
+    assert_eq!(users(&wrapped.wrappers[0]), 0);
+    assert_eq!(users("another"), 1);
 }
