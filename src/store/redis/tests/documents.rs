@@ -116,12 +116,14 @@ fn a_server_restarted_from_an_old_snapshot_is_not_believed() {
     server.kill();
     server.restart();
     assert!(server.keys().contains(&level2.key("done:7")), "the old document is back");
+    assert_eq!(level2.find_document(id(7)), None, "the end of the former run is noticed");
     until("it is connected again", || {
         level2.tend();
         level2.is_up()
     });
     assert_eq!(level2.find_document(id(7)), None);
-    level2.put_documents(&life, &[task], clock().now());
+    level2.put_documents(&life, &[ended(8)], clock().now());
+    assert!(!server.keys().contains(&level2.key("done:8")), "of the run that is over");
     assert!(!level2.is_trusted());
     until("it is believed again", || {
         level2.tend();

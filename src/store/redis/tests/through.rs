@@ -266,5 +266,6 @@ fn what_redis_forgets_or_never_heard_of_is_claimed_all_the_same() {
         claims.extend(house.claim(1));
         claims.contains(&5) || claims.len() >= 1900
     });
-    assert!(claims.contains(&5), "{claims:?}");
+    // The hints themselves last for four times as long.
+    assert!(claims.contains(&5) && claims.len() < 250, "{claims:?}");
 }
