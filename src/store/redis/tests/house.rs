@@ -16,10 +16,12 @@ use crate::store::redis::{
 
 const TTL: Duration = Duration::from_secs(1);
 
-/// The least that is needed; the README names the same.
-const LEAST: &str = "~taskscheduler:* &taskscheduler:* -@all +auth +select +info +ping +get +mget \
-    +set +getrange +unlink +script|load +evalsha +zadd +zpopmin +zremrangebyscore \
-    +zremrangebyrank +pexpire +publish +subscribe";
+/// The rules that the README names as the least.
+fn least() -> Vec<&'static str> {
+    let readme = include_str!("../../../../README.md");
+    let line = readme.lines().find_map(|line| line.strip_prefix("ACL SETUSER scheduler on "));
+    line.expect("the README names the least").split_whitespace().skip(1).collect()
+}
 
 fn greet(address: RedisAddress) -> Result<String, Level2Error> {
     let settings = Level2Settings { address, ..settings(1, TTL, 1) };
@@ -31,7 +33,7 @@ fn the_least_access_list_is_enough_for_everything_and_gives_nothing_else() {
     let server = Server::start(&[]);
     let mut user = redis::cmd("ACL");
     user.arg("SETUSER").arg("scheduler").arg("on").arg(">s3cret");
-    user.arg(LEAST.split_whitespace().collect::<Vec<_>>());
+    user.arg(least());
     let _: redis::Value = server.ask(&mut user);
     server.tell(&["CONFIG", "SET", "requirepass", "other"]);
     let address = RedisAddress {
