@@ -20,18 +20,18 @@ use ledger::server::{Deadline, Server, Starting, stock};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The manager's end of the conversation.
-struct Manager {
+/// The service manager's end of the conversation.
+struct ServiceHost {
     socket: UnixDatagram,
     path: PathBuf,
 }
 
-impl Manager {
-    fn new(folder: &Path) -> Manager {
+impl ServiceHost {
+    fn new(folder: &Path) -> ServiceHost {
         let path = folder.join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Manager { socket, path }
+        ServiceHost { socket, path }
     }
 
     /// Starts the program so that it knows of this manager; its watchdog has 1.5 s.
@@ -121,7 +121,7 @@ fn it_is_ready_only_once_it_has_taken_over_what_was_left() {
     first.kill();
 
     // Each sync takes half a second, so taking over takes much longer than answering.
-    let manager = Manager::new(ground.path());
+    let manager = ServiceHost::new(ground.path());
     let mut command = Command::new("strace");
     // -D: the tracer is a grandchild, so that the process started here is the server itself.
     command.args(["-D", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", "/dev/null"]);
@@ -141,7 +141,7 @@ fn it_is_ready_only_once_it_has_taken_over_what_was_left() {
 #[test]
 fn a_start_that_fails_is_never_ready() {
     let ground = tempfile::tempdir().unwrap();
-    let manager = Manager::new(ground.path());
+    let manager = ServiceHost::new(ground.path());
     let data = ground.path().join("data");
     std::fs::write(&data, "a file, where a directory should be").unwrap();
     assert!(manager.employ(stock(&data)).ready_or_dead().is_none());
@@ -156,7 +156,7 @@ fn a_start_that_fails_is_never_ready() {
 #[test]
 fn the_watchdog_goes_unfed_while_the_writer_stands_still() {
     let ground = tempfile::tempdir().unwrap();
-    let manager = Manager::new(ground.path());
+    let manager = ServiceHost::new(ground.path());
     let server = manager.employ(stock(&ground.path().join("data"))).ready();
     manager.hears_of_life();
     let stopped = Stopped::thread(&server, "writer");
@@ -168,7 +168,7 @@ fn the_watchdog_goes_unfed_while_the_writer_stands_still() {
 #[test]
 fn the_watchdog_goes_unfed_while_tasks_wait_and_no_core_takes_them() {
     let ground = tempfile::tempdir().unwrap();
-    let manager = Manager::new(ground.path());
+    let manager = ServiceHost::new(ground.path());
     let mut command = stock(&ground.path().join("data"));
     command.args(["--cores", "1"]);
     let server = manager.employ(command).ready();
@@ -185,7 +185,7 @@ fn the_watchdog_goes_unfed_while_tasks_wait_and_no_core_takes_them() {
 #[test]
 fn a_polite_end_is_announced_with_the_time_it_may_take() {
     let ground = tempfile::tempdir().unwrap();
-    let manager = Manager::new(ground.path());
+    let manager = ServiceHost::new(ground.path());
     let server = manager.employ(stock(&ground.path().join("data"))).ready();
     manager.hear_until("READY=1");
     server.terminate().unwrap_or_else(|how| panic!("{how}"));

@@ -1,8 +1,8 @@
 //! Task types: one shared text for each, how it is run, and how much room it has in memory.
 //!
 //! Types that cores run share the rooms of the bands. All others have a room of their own, whose
-//! size says how many tasks of the type are worth having in memory now; it may be nought. What finds
-//! no room waits in the store and delays only its own type.
+//! size says how many tasks of the type are worth having in memory now; it may be nought. What
+//! finds no room waits in the store and delays only its own type.
 
 use std::collections::HashMap;
 use std::sync::Arc;

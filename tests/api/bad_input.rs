@@ -11,7 +11,7 @@ const GOOD: &str = r#"{"taskName":"n","taskType":"NOBODY"}"#;
 fn requests_that_ask_for_nothing_there_is_get_their_documented_answer() {
     let mut api = Api::shared();
     let table = [
-        ("GET", "/", 404, "no-such-path"),
+        ("GET", "/nothing", 404, "no-such-path"),
         ("GET", "/api/v1/tasks/", 404, "no-such-path"),
         ("GET", "/api/v1/tasks/999999999", 404, "task-not-found"),
         ("GET", "/api/v1/tasks/9007199254740993", 404, "task-not-found"),
