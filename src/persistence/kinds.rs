@@ -11,6 +11,7 @@ use foldhash::quality::RandomState;
 
 use super::Slot;
 use super::backlog::Backlog;
+use super::newcomers::{Left, Newcomers};
 use crate::domain::{Band, BandMap};
 use crate::store::{Bands, ClaimAsk, Claimed};
 
@@ -51,6 +52,10 @@ pub(super) struct Kinds {
     roomy: Vec<KindId>,
     /// The types the pool runs, with their lines.
     lines: Vec<(KindId, usize)>,
+    /// The types that are in no store yet: their submits may still be refused.
+    newcomers: Newcomers,
+    /// Places of types that came to nothing, for the next ones.
+    vacant: Vec<KindId>,
     /// No type takes more bytes of room of its own.
     own_bytes_max: usize,
     limit: usize,
@@ -133,6 +138,8 @@ impl Kinds {
             shared: Arc::new([]),
             roomy: Vec::new(),
             lines: Vec::new(),
+            newcomers: Newcomers::default(),
+            vacant: Vec::new(),
             own_bytes_max: bytes_max / 8,
             limit,
         };
@@ -157,24 +164,47 @@ impl Kinds {
     }
 
     fn add(&mut self, name: Arc<str>, way: Way) -> KindId {
-        let id = KindId(self.kinds.len() as u32);
         let own = (!matches!(way, Way::Cores(_))).then(|| OwnRoom::new(0, self.own_bytes_max));
-        self.places.insert(Arc::clone(&name), id);
-        self.kinds.push(Kind { name, way, own });
+        let kind = Kind { name: Arc::clone(&name), way, own };
+        let id = self.vacant.pop().unwrap_or(KindId(self.kinds.len() as u32));
+        match self.kinds.get_mut(id.0 as usize) {
+            Some(place) => *place = kind,
+            None => self.kinds.push(kind),
+        }
+        self.places.insert(name, id);
         id
     }
 
-    /// The shared text of a type, taken up if it is new; `None` when there are too many.
+    /// The shared text of a submitted task's type, taken up if it is new; `None` when there are
+    /// too many. [`Kinds::stored`] or [`Kinds::dropped`] follows for each.
     pub fn intern(&mut self, name: &str) -> Option<Arc<str>> {
         if let Some((known, _)) = self.places.get_key_value(name) {
+            self.newcomers.named_again(known);
             return Some(Arc::clone(known));
         }
-        if self.kinds.len() >= self.limit {
+        if self.places.len() >= self.limit {
             return None;
         }
         let name: Arc<str> = name.into();
         self.add(Arc::clone(&name), Way::Worker);
+        self.newcomers.came(&name);
         Some(name)
+    }
+
+    /// A task of this type is stored, so the type stays.
+    pub fn stored(&mut self, name: &str) {
+        self.newcomers.stored(name);
+    }
+
+    /// A task of this type is not stored. A type that no other task names is forgotten: who is
+    /// refused shall use up none of those that there may be.
+    pub fn dropped(&mut self, name: &str) {
+        if self.newcomers.dropped(name) == Left::Nothing
+            && let Some(id) = self.places.remove(name)
+        {
+            self.roomy.retain(|roomy| *roomy != id);
+            self.vacant.push(id);
+        }
     }
 
     /// The type of this name, if it has been seen.

@@ -11,6 +11,7 @@ mod kinds;
 mod live;
 mod mailbox;
 mod message;
+mod newcomers;
 mod pending;
 mod persist;
 mod receipt;

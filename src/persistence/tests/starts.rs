@@ -9,6 +9,7 @@ use crate::domain::{
 };
 use crate::persistence::{Answer, Refusal};
 use crate::queue::WindowSizes;
+use crate::store::StoreError;
 use crate::store::memory::MemoryDisk;
 
 fn failed(kind: FailureKind) -> Outcome {
@@ -125,6 +126,33 @@ fn too_many_types_are_refused() {
     let told = node.send(vec![checked(draft("ONE-MORE"))]);
     node.settle();
     assert!(matches!(told.try_recv(), Ok(Err(Refusal::TooManyTypes { limit: 10 }))));
+}
+
+/// One refused request used up all types that were left, for everybody, until a restart.
+#[test]
+fn who_is_refused_uses_up_no_types() {
+    let mut node = Node::new();
+    let types = |prefix: &str| -> Vec<_> {
+        (0..12).map(|n| checked(draft(&format!("{prefix}{n}")))).collect()
+    };
+    let told = node.send(types("MANY"));
+    node.settle();
+    assert!(matches!(told.try_recv(), Ok(Err(Refusal::TooManyTypes { .. }))));
+
+    let unique = |task_type: &str| Draft { unique_key: Some("only".into()), ..draft(task_type) };
+    node.submit(unique("STAYS"));
+    for n in 0..12 {
+        node.fail_commits([Some(StoreError::Data("no".into()))]);
+        let told = node.send(vec![checked(draft(&format!("BAD{n}")))]);
+        node.settle();
+        assert!(matches!(told.try_recv(), Ok(Err(Refusal::Bad(_)))), "{n}");
+        let told = node.send(vec![checked(unique(&format!("KNOWN{n}")))]);
+        node.settle();
+        assert!(matches!(told.try_recv(), Ok(Ok(Answer::Known { .. }))), "{n}");
+    }
+    for n in 0..3 {
+        node.submit(draft(&format!("GOOD{n}")));
+    }
 }
 
 #[test]

@@ -187,8 +187,9 @@ impl Writer {
         let Change { task, kind } = change;
         let id = task.id;
         match kind {
-            ChangeKind::Insert(Holding::Free) => return,
+            ChangeKind::Insert(Holding::Free) => return self.kinds.stored(&task.spec.task_type),
             ChangeKind::Insert(Holding::Held) => {
+                self.kinds.stored(&task.spec.task_type);
                 let mut live = LiveTask::new(task, Home::Held);
                 live.room = room_for(&self.kinds, &live.task);
                 self.live.insert(live);
@@ -261,6 +262,9 @@ impl Writer {
 
     fn undo_change(&mut self, change: Change, now: TimeMs) {
         self.give_back_room(&change);
+        if matches!(change.kind, ChangeKind::Insert(_)) {
+            return self.kinds.dropped(&change.task.spec.task_type);
+        }
         let id = change.task.id;
         let Some(live) = self.live.get_mut(id) else { return };
         live.busy = false;

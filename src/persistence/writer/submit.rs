@@ -29,10 +29,14 @@ impl Writer {
         if order.items.len() as u64 > self.ids_left() {
             return receipt.settle(Err(Refusal::Busy));
         }
-        let types = order.items.iter().map(|item| self.kinds.intern(item.task_type()));
-        let Some(types) = types.collect::<Option<Vec<_>>>() else {
+        let mut types = Vec::with_capacity(order.items.len());
+        types.extend(order.items.iter().map_while(|item| self.kinds.intern(item.task_type())));
+        if types.len() < order.items.len() {
+            for name in &types {
+                self.kinds.dropped(name);
+            }
             return receipt.settle(Err(Refusal::TooManyTypes { limit: self.kinds.limit() }));
-        };
+        }
         let items = order.items.into_iter().zip(types);
         let changes = items.map(|(item, name)| self.insert(item, name, now)).collect();
         self.pending.push_all(changes, order.key, Sequel::Submitted { receipt });
