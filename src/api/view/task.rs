@@ -50,7 +50,14 @@ pub(crate) fn open(json: &mut Json, task: &Task, view: &View<'_>, waits: Option<
 fn open_new(fields: &mut Fields<'_, '_, '_>, task: &Task, waits: Option<bool>) {
     let (spec, state) = (&task.spec, &task.state);
     let executor = (fields.view.settings.executor_of)(&spec.task_type);
-    let startable = matches!(state.status, Status::Pending | Status::Queued);
+    let startable = match state.status {
+        Status::Pending | Status::Queued => true,
+        // Where nobody can start it, nobody has looked at the clock for it either.
+        Status::Scheduled { due } | Status::Retrying { due } => {
+            due <= fields.view.settings.clock.now()
+        }
+        _ => false,
+    };
     let waits = startable && waits.unwrap_or(executor.is_none());
     let runs_here = matches!(state.status, Status::Running { .. });
     fields.time("completedAt", state.completed_at);

@@ -7,6 +7,20 @@ use crate::store::StoreError;
 
 const REST: std::time::Duration = std::time::Duration::from_millis(500);
 
+/// It stayed SCHEDULED for ever, and nobody could take it.
+#[test]
+fn an_outside_worker_takes_a_task_whose_time_has_come() {
+    let mut node = Node::new();
+    let due = START.plus_ms(60_000);
+    let id = node.submit(Draft { scheduled_for: Some(due), ..draft("REMOTE") }).id;
+    let early = node.order(id, Command::Put(StatusKind::Running));
+    assert!(matches!(early, Err(Refusal::IllegalMove { .. })), "{early:?}");
+    node.pass(std::time::Duration::from_secs(61));
+    assert_eq!(node.done(id, Command::Put(StatusKind::Running)), StatusKind::Running);
+    assert_eq!(node.status(id), StatusKind::Running);
+    assert_eq!(node.done(id, Command::Put(StatusKind::Completed)), StatusKind::Completed);
+}
+
 #[test]
 fn a_queued_task_is_cancelled_and_never_starts() {
     let mut node = Node::new();

@@ -97,6 +97,9 @@ impl Writer {
             (Running, Cancelled) => return self.force(id, Verdict::Cancelled, now),
             (Running, Paused) => return self.force(id, Verdict::Paused, now),
             (Queued, Running) => return self.take_outside(id, now),
+            (Scheduled | Retrying, Running) if self.is_ripe(id, now) => {
+                return self.take_outside(id, now);
+            }
             (Failed | Cancelled, Queued) => Event::Retry,
             (Pending | Scheduled | Retrying, Queued) => Event::Hurry,
             (Paused, Queued) => Event::Resume { now },
@@ -185,6 +188,17 @@ impl Writer {
             state.completed_at = Some(now);
         }
         Ruling::Change(state, if executes { Then::LeaveBehind } else { Then::Done })
+    }
+
+    /// Whether the time of a task that nobody holds has come. Nothing looks at the clock for such a
+    /// one until somebody can start it, so it is told here.
+    fn is_ripe(&mut self, id: TaskId, now: TimeMs) -> bool {
+        let Some(live) = self.live.get_mut(id).filter(|live| live.home == Home::Free) else {
+            return false;
+        };
+        let Ok(status) = live.task.state.status.on(Event::Tick { now }) else { return false };
+        live.task.state.status = status;
+        true
     }
 
     /// The caller runs the task itself, until it reports by another PUT or its time is up.
