@@ -48,7 +48,7 @@ impl Housekeeper {
     const ROUND: Duration = Duration::from_millis(100);
     const DISK: Duration = Duration::from_secs(1);
     const PRUNE: Duration = Duration::from_secs(10);
-    const UPKEEP: Duration = Duration::from_secs(5);
+    const UPKEEP: Duration = Duration::from_secs(1);
     /// Idempotency keys are kept for a day.
     const KEYS_MS: i64 = 86_400_000;
 

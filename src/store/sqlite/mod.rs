@@ -187,7 +187,7 @@ impl Store for SqliteStore {
     }
 
     fn upkeep(&mut self, keys_before: TimeMs) -> Result<(), StoreError> {
-        self.transaction(|conn, _, _| upkeep::forget(conn, keys_before))?;
+        self.forget(keys_before)?;
         self.give_back_space()
     }
 

@@ -11,8 +11,10 @@ use crate::domain::{Band, StatusKind, TaskId, TimeMs};
 use crate::store::tally::{Sort, Tally};
 use crate::store::{PruneAsk, StoreError};
 
-/// Idempotency keys forgotten in one slice.
-const KEYS_SLICE: i64 = 4000;
+/// Idempotency keys forgotten in one transaction, ...
+const KEYS_SLICE: usize = 4000;
+/// ... and the most such transactions at a time: as many keys as can come in meanwhile.
+const KEYS_SLICES_MAX: usize = 8;
 /// Minutes older than this many days before the oldest key are forgotten.
 const MINUTES_KEPT: i64 = 90 * 24 * 60;
 /// Free pages are left for the next rows unless there are more than these (8 MiB) ...
@@ -108,21 +110,32 @@ fn renew_block(conn: &Connection, block: i64, status: StatusKind) -> Result<(), 
     Ok(())
 }
 
-/// Forgets old idempotency keys and very old minutes.
-pub(super) fn forget(conn: &Connection, keys_before: TimeMs) -> Result<(), StoreError> {
+/// Forgets a slice of old idempotency keys, and says how many it was.
+fn forget_keys(conn: &Connection, before: TimeMs) -> Result<usize, StoreError> {
     // Keys come in the order of their times, so the first that is too young ends the walk.
-    conn.prepare_cached(
+    let mut delete = conn.prepare_cached(
         "DELETE FROM idempotency_keys WHERE seq IN (
              SELECT seq FROM (SELECT seq, used_at FROM idempotency_keys ORDER BY seq LIMIT ?2)
              WHERE used_at < ?1)",
-    )?
-    .execute((keys_before.0, KEYS_SLICE))?;
-    conn.prepare_cached("DELETE FROM minutes WHERE minute < ?1")?
-        .execute([keys_before.minute() - MINUTES_KEPT])?;
-    Ok(())
+    )?;
+    Ok(delete.execute((before.0, KEYS_SLICE as i64))?)
 }
 
 impl SqliteStore {
+    /// Forgets old idempotency keys, as fast as they can come, and very old minutes.
+    pub(super) fn forget(&mut self, keys_before: TimeMs) -> Result<(), StoreError> {
+        for _ in 0..KEYS_SLICES_MAX {
+            if self.transaction(|conn, _, _| forget_keys(conn, keys_before))? < KEYS_SLICE {
+                break;
+            }
+        }
+        self.transaction(|conn, _, _| {
+            conn.prepare_cached("DELETE FROM minutes WHERE minute < ?1")?
+                .execute([keys_before.minute() - MINUTES_KEPT])?;
+            Ok(())
+        })
+    }
+
     /// Gives free pages back to the file system, and cuts a log that grew beyond its bound.
     pub(super) fn give_back_space(&mut self) -> Result<(), StoreError> {
         let free: i64 = self.conn.query_row("PRAGMA freelist_count", (), |row| row.get(0))?;

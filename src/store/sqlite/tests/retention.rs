@@ -34,6 +34,26 @@ fn day(store: &mut dyn Store, number: u64) {
     store.upkeep(TimeMs(now.0 - DAY as i64)).unwrap();
 }
 
+/// Keys went in slices of 4,000 every five seconds, however many came.
+#[test]
+fn old_idempotency_keys_go_as_fast_as_they_come() {
+    let disk = Disk::new();
+    let mut store = disk.store();
+    for round in 0..5u64 {
+        let mut units: Vec<_> =
+            (0..2000).map(|n| insert(&Sample::new(1 + round * 2000 + n))).collect();
+        for (n, unit) in units.iter_mut().enumerate() {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&(round * 2000 + n as u64).to_le_bytes());
+            unit.key = Some(crate::store::KeyClaim { key, body: [1; 32] });
+        }
+        store.commit(&Batch { now: NOW, ..batch(units) }).unwrap();
+    }
+    store.upkeep(NOW.plus_ms(1)).unwrap();
+    let left = "SELECT count(*) FROM idempotency_keys";
+    assert_eq!(store.conn.query_row(left, (), |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
+
 #[test]
 fn with_retention_the_store_stops_growing() {
     let disk = Disk::new();
