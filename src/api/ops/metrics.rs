@@ -15,8 +15,11 @@ use crate::store::{Bucket, Reader, StoreError};
 
 const DAY_MS: u64 = 86_400_000;
 
-/// The longest stretch one answer covers, in minutes: 92 days.
-const RANGE_MINUTES_MAX: i64 = 92 * 1440;
+/// Minutes are forgotten after 91 days, so that an answer never looks further back than this.
+const MINUTES_KEPT: i64 = 92 * 1440;
+
+/// How far a clock may have been ahead when it wrote a minute.
+const MINUTES_AHEAD: i64 = 1440;
 
 /// Most points of a series.
 const POINTS_MAX: i64 = 2000;
@@ -32,14 +35,17 @@ const SLICE_MINUTES: i64 = 1440;
 struct Stretch {
     from: TimeMs,
     to: TimeMs,
+    /// Those minutes any part of which lies in the stretch and that the store may still have.
+    minutes: Range<i64>,
     step_minutes: i64,
 }
 
 impl Stretch {
-    /// The minutes any part of which lies in the stretch.
-    fn minutes(&self) -> Range<i64> {
-        let end = TimeMs(self.to.0 - 1).minute() + 1;
-        self.from.minute()..end.max(self.from.minute())
+    fn new(from: TimeMs, to: TimeMs, now: TimeMs) -> Stretch {
+        let (first, last) = (now.minute() - MINUTES_KEPT, now.minute() + MINUTES_AHEAD);
+        let start = from.minute().max(first);
+        let end = (TimeMs(to.0 - 1).minute() + 1).min(last);
+        Stretch { from, to, minutes: start..end.max(start), step_minutes: 1 }
     }
 }
 
@@ -90,20 +96,17 @@ fn stretch(query: &str, now: TimeMs) -> Result<Stretch, Problem> {
     let to = params.time("toTime").unwrap_or(now);
     let day_before = TimeMs(to.0 - DAY_MS as i64);
     let from = params.time("fromTime").unwrap_or(day_before);
-    let mut stretch = Stretch { from, to, step_minutes: 1 };
-    let minutes = stretch.minutes();
-    let length = minutes.end - minutes.start;
+    let mut stretch = Stretch::new(from, to, now);
+    let length = stretch.minutes.end - stretch.minutes.start;
     if from > to {
         params.fault("fromTime", "must not be after toTime");
-    } else if length > RANGE_MINUTES_MAX {
-        params.fault("fromTime", "must be at most 92 days before toTime");
     }
     let step_s = params.number("step", 60, 86_400 * 92);
     let fitting = (length - 1).div_euclid(POINTS_DEFAULT) + 1;
     stretch.step_minutes = step_s.map_or(fitting.max(1), |seconds| seconds as i64 / 60);
     if step_s.is_some_and(|seconds| seconds % 60 != 0) {
         params.fault("step", "must be a multiple of 60 seconds");
-    } else if length <= RANGE_MINUTES_MAX && length / stretch.step_minutes > POINTS_MAX {
+    } else if length / stretch.step_minutes > POINTS_MAX {
         params.fault("step", format!("makes more than {POINTS_MAX} points of this stretch"));
     }
     params.finish(stretch)
@@ -114,7 +117,7 @@ fn sum(
     reader: &mut dyn Reader,
     stretch: &Stretch,
 ) -> Result<(Sums, Vec<(TimeMs, Sums)>), StoreError> {
-    let minutes = stretch.minutes();
+    let minutes = stretch.minutes.clone();
     let mut whole = Sums::default();
     let mut series: Vec<(TimeMs, Sums)> = Vec::new();
     let mut start = minutes.start;
@@ -218,17 +221,32 @@ mod tests {
         let day = stretch("", NOW).unwrap();
         assert_eq!((day.to, day.to.since_ms(day.from)), (NOW, DAY_MS));
         let hour = stretch("fromTime=2025-01-20T09:30:00Z&step=300", NOW).unwrap();
-        assert_eq!((hour.minutes().end - hour.minutes().start, hour.step_minutes), (60, 5));
+        assert_eq!((hour.minutes.end - hour.minutes.start, hour.step_minutes), (60, 5));
     }
 
     #[test]
-    fn a_stretch_must_be_forward_and_not_endless() {
+    fn a_stretch_must_be_forward_and_in_no_more_points_than_a_chart_has() {
         assert_eq!(wrong("fromTime=2025-02-01T00:00:00Z"), ["fromTime"]);
-        assert_eq!(wrong("fromTime=2020-01-01T00:00:00Z"), ["fromTime"]);
         assert_eq!(wrong("toTime=today&step=61"), ["toTime", "step"]);
         assert_eq!(wrong("step=0"), ["step"]);
         assert_eq!(wrong("fromTime=2024-12-01T00:00:00Z&step=60"), ["step"]);
         assert!(stretch("fromTime=0000-01-01T00:00:00Z&toTime=0000-01-01T00:00:00Z", NOW).is_ok());
+    }
+
+    /// A year was refused, which the Java system's clients may ask for.
+    #[test]
+    fn however_long_a_stretch_is_only_the_minutes_that_are_kept_are_looked_for() {
+        for query in [
+            "fromTime=0000-01-01T00:00:00Z&toTime=9999-12-31T23:59:59Z",
+            "fromTime=2024-01-01T00:00:00Z",
+        ] {
+            let long = stretch(query, NOW).unwrap();
+            let length = long.minutes.end - long.minutes.start;
+            assert!((MINUTES_KEPT..=MINUTES_KEPT + MINUTES_AHEAD).contains(&length), "{length}");
+            assert!(length / long.step_minutes <= POINTS_MAX);
+        }
+        let past = stretch("fromTime=2020-01-01T00:00:00Z&toTime=2020-02-01T00:00:00Z", NOW);
+        assert!(past.unwrap().minutes.is_empty());
     }
 
     #[test]
