@@ -188,6 +188,28 @@ fn the_old_deployments_variables_keep_their_meaning() {
     assert_eq!(config.redis.url.write(), "redis://:********@cache:6380");
 }
 
+/// Spring reads a key's name without its dashes, and its third generation renamed Redis's keys;
+/// both were ignored with a warning, so that a deployment lost its Redis.
+#[test]
+fn springs_own_spellings_mean_the_same() {
+    for (name, value, key) in [
+        ("SPRING_DATASOURCE_HIKARI_MAXIMUMPOOLSIZE", "50", "database.pool-max"),
+        ("SPRING_DATASOURCE_HIKARI_MINIMUMIDLE", "9", "database.pool-min"),
+        ("SPRING_DATA_REDIS_HOST", "cache", "redis.host"),
+        ("SPRING_DATA_REDIS_PORT", "6380", "redis.port"),
+        ("SPRING_DATA_REDIS_USERNAME", "me", "redis.username"),
+        ("SPRING_REDIS_USERNAME", "me", "redis.username"),
+        ("SPRING_DATA_REDIS_URL", "redis://cache:1", "redis.url"),
+        ("SPRING_REDIS_URL", "redis://cache:1", "redis.url"),
+    ] {
+        let scene = Scene::new().variable(name, value);
+        assert_eq!(shown(&scene, key), (value.into(), format!("environment {name}")));
+        assert!(scene.loaded().warnings.is_empty());
+    }
+    let secret = Scene::new().variable("SPRING_DATA_REDIS_PASSWORD", "canary");
+    assert_eq!(secret.loaded().config.redis.password.reveal(), "canary");
+}
+
 #[test]
 fn our_own_variables_win_over_the_old_ones() {
     let scene = Scene::new()
@@ -206,12 +228,14 @@ fn old_keys_without_a_meaning_warn_and_are_no_errors() {
     let scene = Scene::new()
         .file("taskscheduler.toml", text)
         .variable("JAVA_OPTS", "-Xmx4g")
+        .variable("SERVER_ADDRESS", "0.0.0.0")
+        .variable("LOGGING_LEVEL_ROOT", "DEBUG")
         .variable("SPRING_JPA_HIBERNATE_DDL_AUTO", "update")
         .variable("TASK_SCHEDULER_WORKERS_SCALING_THRESHOLD", "0.8");
     let warnings = scene.loaded().warnings.join("\n");
     let names =
         ["scaling-factor", "rejection-policy", "JAVA_OPTS", "SPRING_JPA", "WORKERS_SCALING"];
-    for name in names {
+    for name in names.iter().chain(&["SERVER_ADDRESS", "LOGGING_LEVEL_ROOT"]) {
         assert_eq!(warnings.matches(name).count(), 1, "{name} in\n{warnings}");
     }
 }

@@ -1,17 +1,28 @@
 //! The old deployment's names: those that keep a meaning, and those that have none here.
 
-/// Old variables and the keys they set. Where two set one key, the later wins.
+/// Old variables and the keys they set. Where two set one key, the later wins. Spring reads the
+/// names of its keys with their dashes left out or, as people write them, made underscores; its
+/// third generation moved `spring.redis` to `spring.data.redis`.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("SPRING_DATASOURCE_URL", "database.url"),
     ("DATABASE_URL", "database.url"),
     ("SPRING_DATASOURCE_USERNAME", "database.username"),
     ("SPRING_DATASOURCE_PASSWORD", "database.password"),
+    ("SPRING_DATASOURCE_HIKARI_MAXIMUMPOOLSIZE", "database.pool-max"),
     ("SPRING_DATASOURCE_HIKARI_MAXIMUM_POOL_SIZE", "database.pool-max"),
+    ("SPRING_DATASOURCE_HIKARI_MINIMUMIDLE", "database.pool-min"),
     ("SPRING_DATASOURCE_HIKARI_MINIMUM_IDLE", "database.pool-min"),
+    ("SPRING_REDIS_URL", "redis.url"),
+    ("SPRING_DATA_REDIS_URL", "redis.url"),
     ("REDIS_URL", "redis.url"),
     ("SPRING_REDIS_HOST", "redis.host"),
+    ("SPRING_DATA_REDIS_HOST", "redis.host"),
     ("SPRING_REDIS_PORT", "redis.port"),
+    ("SPRING_DATA_REDIS_PORT", "redis.port"),
+    ("SPRING_REDIS_USERNAME", "redis.username"),
+    ("SPRING_DATA_REDIS_USERNAME", "redis.username"),
     ("SPRING_REDIS_PASSWORD", "redis.password"),
+    ("SPRING_DATA_REDIS_PASSWORD", "redis.password"),
 ];
 
 /// Why an old key has no meaning here, if it is one of those.
@@ -41,6 +52,15 @@ pub fn meaningless_variable(name: &str) -> Option<&'static str> {
     }
     if matches!(name, "JAVA_OPTS" | "JVM_OPTS") {
         return Some("there is no Java machine here");
+    }
+    if name == "SERVER_ADDRESS" {
+        return Some("api.listen says where the server listens");
+    }
+    if ["SERVER_SERVLET_", "SERVER_TOMCAT_", "MANAGEMENT_", "LOGGING_LEVEL_"]
+        .iter()
+        .any(|spring| name.starts_with(spring))
+    {
+        return Some("it was a setting of Spring");
     }
     let read = name == super::env::SPRING_PROFILE || VARIABLES.iter().any(|(old, _)| *old == name);
     (name.starts_with("SPRING_") && !read).then_some("it was a setting of Spring")
