@@ -97,7 +97,7 @@ pub fn start(
     };
     let options = Options { migrate: settings::migrate(config), clock: Arc::clone(&clock) };
     let store = SqliteStore::open(data, options)
-        .map_err(|error| failed(&format!("open the store in {}", data.display()), &error))?;
+        .map_err(|error| ServeError(format!("failed to {error} (data: {})", data.display())))?;
 
     let router: Arc<OnceLock<Router>> = Arc::default();
     let gate = open_gate(config, Arc::clone(&router), &clock)?;
