@@ -3,13 +3,14 @@
 use super::problem::{self, Problem};
 use super::wire::submit::Framing;
 
-/// Checks that an answer in JSON is welcome; without an `Accept` head everything is.
-pub(crate) fn json(accept: Option<&str>) -> Result<(), Problem> {
-    match accept {
-        None | Some("*/*" | "application/json") => Ok(()),
-        Some(accept) if accept.split(',').any(takes_json) => Ok(()),
-        Some(_) => Err(Problem::new(problem::ACCEPT, "answers are application/json")),
+/// Checks that an answer in JSON is welcome; where the `Accept` heads name nothing everything is.
+pub(crate) fn json<'a>(accept: impl Iterator<Item = &'a str>) -> Result<(), Problem> {
+    let ranges = accept.flat_map(|accept| accept.split(',')).map(str::trim);
+    let mut ranges = ranges.filter(|range| !range.is_empty()).peekable();
+    if ranges.peek().is_none() || ranges.any(takes_json) {
+        return Ok(());
     }
+    Err(Problem::new(problem::ACCEPT, "answers are application/json"))
 }
 
 fn takes_json(range: &str) -> bool {
@@ -51,13 +52,17 @@ mod tests {
 
     #[test]
     fn json_is_welcome_unless_it_is_left_out_or_refused() {
+        let told = |heads: &[&str]| json(heads.iter().copied()).map_err(|p| p.kind.status);
         for good in ["*/*", "text/html, application/json;q=0.5", "Application/*", "a/b,*/*;q=0.1"] {
-            assert!(json(Some(good)).is_ok(), "{good}");
+            assert_eq!(told(&[good]), Ok(()), "{good}");
         }
-        for bad in ["", "text/html", "application/json;q=0", "application/xml, text/*;q=1"] {
-            assert_eq!(json(Some(bad)).unwrap_err().kind.status, 406, "{bad}");
+        for bad in ["text/html", "application/json;q=0", "application/xml, text/*;q=1"] {
+            assert_eq!(told(&[bad]), Err(406), "{bad}");
         }
-        assert!(json(None).is_ok());
+        for nothing in [&[][..], &[""], &[" , ", ""]] {
+            assert_eq!(told(nothing), Ok(()), "{nothing:?}");
+        }
+        assert_eq!(told(&["text/html", "application/json"]), Ok(()));
     }
 
     #[test]

@@ -124,9 +124,10 @@ impl Open {
         head(&self.request, name)
     }
 
-    /// How many heads of this name there are.
-    pub(crate) fn count_heads(&self, name: &'static str) -> usize {
-        self.request.headers().iter().filter(|head| head.field.equiv(name)).count()
+    /// The values of all heads of this name: together they are one list.
+    pub(crate) fn heads(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        let all = self.request.headers().iter().filter(move |head| head.field.equiv(name));
+        all.map(|head| head.value.as_str())
     }
 
     /// How tasks are shown here.

@@ -127,7 +127,7 @@ fn shown(open: &Open, seen: &Seen, spare: Vec<u8>) -> Reply {
 
 fn shown_task(open: &Open, task: &Task, waits: Option<bool>, spare: Vec<u8>) -> Reply {
     let etag = etag(task);
-    if open.head("If-None-Match").is_some_and(|sent| names(sent, etag)) {
+    if open.heads("If-None-Match").any(|sent| names(sent, etag)) {
         return Reply { etag: Some(etag), ..Reply::empty(304) };
     }
     let mut json = Json::reusing(spare);

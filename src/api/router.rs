@@ -77,7 +77,7 @@ fn dispatch(exchange: Exchange) {
         let open = exchange.open();
         Route::find(open.request.method(), open.path()).and_then(|route| {
             if route.is_json() {
-                accept::json(open.head("Accept"))?;
+                accept::json(open.heads("Accept"))?;
             }
             Ok(route)
         })

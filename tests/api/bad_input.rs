@@ -116,6 +116,9 @@ fn heads_that_do_not_fit_get_their_documented_answer() {
     assert_problem(&api.send("POST", "/api/v1/tasks", &lines, GOOD), 415, "unsupported-media-type");
     let html = [("Accept", "text/html")];
     assert_problem(&api.send("GET", "/api/v1/tasks", &html, ""), 406, "not-acceptable");
+    for heads in [&[("Accept", "")][..], &[html[0], ("Accept", "application/json")]] {
+        assert_eq!(api.send("GET", "/api/v1/tasks", heads, "").code, 200, "{heads:?}");
+    }
     for key in ["", "a b", &"k".repeat(256)] {
         let heads = [JSON[0], ("Idempotency-Key", key)];
         assert_problem(&api.send("POST", "/api/v1/tasks", &heads, GOOD), 400, "invalid-request");

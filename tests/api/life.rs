@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::ledger::http::Client;
+use crate::ledger::server::{Starting, stock};
 use crate::{Api, assert_problem};
 
 const WAITS: &str = r#"{"taskName":"n","taskType":"NOBODY"}"#;
@@ -63,10 +65,42 @@ fn a_state_that_is_known_is_not_sent_again() {
     let etag = api.get(&path).header("ETag").unwrap().to_owned();
     let known = api.send("GET", &path, &[("If-None-Match", &etag)], "");
     assert_eq!((known.code, &*known.body, known.header("ETag")), (304, "", Some(&*etag)));
+    let other = ("If-None-Match", "\"0.0\"");
+    let listed = api.send("GET", &path, &[other, ("If-None-Match", &etag)], "");
+    assert_eq!(listed.code, 304, "several heads are one list");
     api.send("PUT", &format!("{path}/status?status=PAUSED"), &[], "");
     let changed = api.send("GET", &path, &[("If-None-Match", &etag)], "");
     assert_eq!(changed.code, 200);
     assert_ne!(changed.header("ETag"), Some(&*etag));
+}
+
+#[test]
+fn a_task_whose_time_has_come_says_that_it_waits_for_a_worker_who_can_take_it() {
+    let mut api = Api::shared();
+    let soon = jiff::Timestamp::now() + std::time::Duration::from_millis(300);
+    let id =
+        api.submit(&format!(r#"{{"taskName":"n","taskType":"NOBODY","scheduledTime":"{soon}"}}"#));
+    let path = format!("/api/v1/tasks/{id}");
+    api.wait_until(&path, |task| task["waitingFor"] == "worker");
+    let taken = api.send("PUT", &format!("{path}/status?status=RUNNING"), &[], "");
+    assert_eq!((taken.code, &taken.json()["status"]), (200, &json!("RUNNING")), "{}", taken.body);
+}
+
+#[test]
+fn a_data_directory_with_a_long_path_puts_the_socket_where_only_this_user_may_enter() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let temporary = folder.path().join("t");
+    std::fs::create_dir(&temporary).unwrap();
+    let mut command = stock(&folder.path().join("d".repeat(120)));
+    command.current_dir(folder.path()).env("TMPDIR", &temporary);
+    let server = Starting::new(command).ready();
+    assert_eq!(Client::new(server.address).get("/api/v1/tasks").unwrap().code, 200);
+    let made: Vec<_> = std::fs::read_dir(&temporary).unwrap().map(Result::unwrap).collect();
+    assert_eq!(made.len(), 1);
+    assert_eq!(made[0].metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    server.terminate().unwrap_or_else(|how| panic!("{how}"));
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "it is tidied away");
 }
 
 #[test]

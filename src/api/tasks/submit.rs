@@ -88,10 +88,10 @@ fn prepare(
 /// The digest of the idempotency key, if one was sent.
 fn key(open: &Open) -> Result<Option<[u8; 32]>, Problem> {
     const HEAD: &str = "Idempotency-Key";
-    let count = open.count_heads(HEAD);
-    let Some(key) = open.head(HEAD) else { return Ok(None) };
+    let mut keys = open.heads(HEAD);
+    let Some(key) = keys.next() else { return Ok(None) };
     let sound = (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-    if count > 1 || !sound {
+    if keys.next().is_some() || !sound {
         let message = "must be one of 1 to 255 visible characters, given once";
         return Err(Problem::invalid(vec![Fault::new(HEAD, message)]));
     }
