@@ -196,7 +196,9 @@ impl Drop for Place {
 fn remove_stale(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(DIR_PREFIX);
+        // Not where a link leads: in the system's folder for temporary files anybody may make one.
+        let is_ours = entry.file_name().to_string_lossy().starts_with(DIR_PREFIX)
+            && entry.file_type().is_ok_and(|kind| kind.is_dir());
         let socket = entry.path().join(SOCKET_NAME);
         let is_dead = is_ours
             && UnixStream::connect(&socket)
