@@ -68,7 +68,8 @@ fn while_it_drains_it_takes_nothing_new_and_lets_what_runs_finish() {
     let data = folder.path().join("data");
     let first = server(&data, "25s");
     let mut client = Client::new(first.address);
-    let id = submit_sleep(&mut client, 2500);
+    // Long enough for the few questions below on the busiest machine, and well within the budget.
+    let id = submit_sleep(&mut client, 8000);
     once(&mut client, id, "RUNNING");
     ask_to_stop(&first);
     let deadline = Deadline::after(Duration::from_secs(20));

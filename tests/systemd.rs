@@ -120,18 +120,18 @@ fn it_is_ready_only_once_it_has_taken_over_what_was_left() {
     let id = submit(&first, "NOBODY_RUNS_THIS");
     first.kill();
 
-    // Each sync takes half a second, so taking over takes much longer than answering.
+    // Each sync takes seconds, so taking over takes much longer than answering.
     let manager = ServiceHost::new(ground.path());
     let mut command = Command::new("strace");
     // -D: the tracer is a grandchild, so that the process started here is the server itself.
     command.args(["-D", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", "/dev/null"]);
-    command.arg("--inject=fsync,fdatasync:delay_enter=500ms");
+    command.arg("--inject=fsync,fdatasync:delay_enter=2s");
     command.arg(stock(&data).get_program()).args(stock(&data).get_args());
     let starting = manager.employ(command);
     let (before, ready) = manager.hear_until("READY=1");
     assert!(before.iter().any(|said| said.contains("STATUS=taking over")), "{before:?}");
     assert!(ready.contains("STATUS=serving http://127.0.0.1:"), "{ready}");
-    let at_once = Deadline::after(Duration::from_millis(400));
+    let at_once = Deadline::after(Duration::from_millis(1900));
     let server = starting.ready();
     let task = Client::new(server.address).get(&format!("/api/v1/tasks/{id}")).unwrap();
     assert_eq!(task.code, 200);

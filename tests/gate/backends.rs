@@ -171,8 +171,7 @@ fn nonsense_from_the_backend_is_not_passed_on() {
 
 #[test]
 fn a_backend_that_does_not_answer_its_probe_well_is_rebuilt() {
-    let probings: [Probing; 3] = [
-        |backend| if backend == 0 { b"" } else { SERVED },
+    let probings: [Probing; 2] = [
         |backend| if backend == 0 { b"hello\r\n\r\n" } else { SERVED },
         |backend| if backend == 0 { FINE } else { SERVED },
     ];
@@ -180,12 +179,25 @@ fn a_backend_that_does_not_answer_its_probe_well_is_rebuilt() {
         let mut source = Scripted::new(|stream, _| stream.write_all(FINE).is_ok());
         source.probing = probing;
         let mut patient = limits();
-        patient.probe_deadline = Duration::from_millis(50);
+        patient.probe_deadline = super::house::PATIENCE;
         patient.backend_wait = super::house::PATIENCE;
         let house = House::before(patient, Box::new(source));
         assert_eq!(house.ask(POST).text(), "fine");
         assert_eq!(house.handle.counters().rebuilds(), 1);
     }
+}
+
+/// How often it is rebuilt is left open: on a busy machine a good backend may be late as well.
+#[test]
+fn a_backend_that_does_not_answer_its_probe_at_all_is_rebuilt() {
+    let mut source = Scripted::new(|stream, _| stream.write_all(FINE).is_ok());
+    source.probing = |backend| if backend == 0 { b"" } else { SERVED };
+    let mut patient = limits();
+    patient.probe_deadline = Duration::from_millis(50);
+    patient.backend_wait = super::house::PATIENCE;
+    let house = House::before(patient, Box::new(source));
+    assert_eq!(house.ask(POST).text(), "fine");
+    assert!(house.handle.counters().rebuilds() >= 1);
 }
 
 /// A source whose first backend is gone before the gate has used it.

@@ -13,11 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A gate with the usual deadlines and a clock that stands still.
 fn still_house() -> (House, Arc<ManualClock>) {
-    let clock = ManualClock::at(TimeMs::ZERO);
-    let house = House::with_clock(limits(), clock.clone());
-    // Else a jump of the clock would end a probe under way, and nothing opens another meanwhile.
-    house.wait_until("the backend is ready", |house| house.handle.counters().backends() == 16);
-    (house, clock)
+    House::still(limits())
 }
 
 /// A client that has sent `bytes`, which the gate has read.
@@ -143,14 +139,17 @@ fn a_client_that_keeps_reading_is_not_reset() {
 
 #[test]
 fn a_late_answer_is_504_and_says_whether_something_may_have_happened() {
-    let mut short = limits();
-    short.answer_deadline = Duration::from_millis(50);
-    let house = House::open(short);
+    let (house, clock) = still_house();
+    let late = limits().answer_deadline;
     let mut caller = house.call();
     caller.send(b"POST /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na");
+    house.wait_until("it is held", |house| house.held.len() == 1);
+    clock.advance(late);
     let answer = caller.answer();
     assert_eq!((answer.status, answer.code().as_str()), (504, "outcome-unknown"));
     caller.send(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+    house.wait_until("it is held too", |house| house.held.len() == 2);
+    clock.advance(late);
     let answer = caller.answer();
     assert_eq!((answer.status, answer.code().as_str()), (504, "timeout"));
     // The late answers go nowhere; the connection they came on serves again.
@@ -163,10 +162,10 @@ fn a_late_answer_is_504_and_says_whether_something_may_have_happened() {
 
 #[test]
 fn a_request_that_finds_no_backend_in_time_is_503_and_surely_not_carried_out() {
-    let mut short = limits();
-    short.backend_wait = Duration::from_millis(50);
-    (short.backends_min, short.backends_max, short.backends_reserved) = (2, 2, 0);
-    let house = House::open(short);
+    let mut few = limits();
+    (few.backends_min, few.backends_max, few.backends_reserved) = (2, 2, 0);
+    let wait = few.backend_wait;
+    let (house, clock) = House::still(few);
     let mut holding: Vec<_> = (0..2).map(|_| house.call()).collect();
     for caller in &mut holding {
         caller.send(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -174,6 +173,8 @@ fn a_request_that_finds_no_backend_in_time_is_503_and_surely_not_carried_out() {
     house.wait_until("both are held", |house| house.held.len() == 2);
     let mut caller = house.call();
     caller.send(b"POST /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na");
+    house.wait_until("it is in", |house| house.handle.counters().requests() == 3);
+    clock.advance(wait);
     let answer = caller.answer();
     assert_eq!((answer.status, answer.head_value("Retry-After")), (503, Some("1")));
     for _ in &holding {

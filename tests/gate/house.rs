@@ -8,7 +8,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use taskscheduler::api::gate::{BackendSource, Gate, GateConfig, GateHandle, GateLimits, Listen};
 use taskscheduler::api::server::{Backend, BackendConfig, Handler};
-use taskscheduler::clock::{Clock, SystemClock};
+use taskscheduler::clock::{Clock, ManualClock, SystemClock};
+use taskscheduler::domain::TimeMs;
 use tempfile::TempDir;
 use tiny_http::{Header, Request, Response, StatusCode};
 
@@ -41,6 +42,16 @@ impl House {
         let (handler, held) = echoing();
         let backend = backend(&dir, handler);
         House::start(limits, clock, Box::new(backend), dir, held)
+    }
+
+    /// The same, with a clock that stands still: a deadline passes when the test says so, however
+    /// busy the machine is.
+    pub fn still(limits: GateLimits) -> (House, Arc<ManualClock>) {
+        let (clock, ready) = (ManualClock::at(TimeMs::ZERO), limits.backends_min);
+        let house = House::with_clock(limits, clock.clone());
+        // Else a jump of the clock would end a probe under way, and nothing opens another meanwhile.
+        house.wait_until("backends", |house| house.handle.counters().backends() == ready);
+        (house, clock)
     }
 
     /// A gate before a backend of the test's own.

@@ -121,11 +121,11 @@ fn a_64_mib_header_costs_no_memory() {
 
 #[test]
 fn a_refusal_of_head_has_no_body() {
-    let mut short = limits();
-    short.answer_deadline = std::time::Duration::from_millis(30);
-    let house = House::open(short);
+    let (house, clock) = House::still(limits());
     let mut caller = house.call();
     caller.send(b"HEAD /hold HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    house.wait_until("it is held", |house| house.held.len() == 1);
+    clock.advance(limits().answer_deadline);
     assert_eq!(caller.bodiless_answer().status, 504);
     assert_eq!(caller.answer().text(), "GET / ");
 }

@@ -35,12 +35,15 @@ fn health_and_metrics_are_answered_within_100_ms() {
         "/metrics",
         "/actuator/prometheus",
     ] {
-        let before = clock.mono();
-        let answer = house.ask(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
-        assert_eq!(answer.status, 200);
-        // The promise is 100 ms; a busy test machine gets ten times that.
-        let took = clock.mono().since(before);
-        assert!(took < Duration::from_secs(1), "{path} took {took:?}");
+        let promised = Duration::from_millis(100);
+        // A busy machine may be late with some answers, a gate that makes them wait with all.
+        let ask = |_| {
+            let before = clock.mono();
+            let answer = house.ask(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+            assert_eq!(answer.status, 200);
+            clock.mono().since(before)
+        };
+        assert!((0..20).map(ask).any(|took| took < promised), "{path} is always late");
     }
     assert_eq!(house.held.len(), 8, "no submit used a reserved connection");
 }
