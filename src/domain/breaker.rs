@@ -1,4 +1,5 @@
-//! A circuit breaker: stops calling what keeps failing, and finds out carefully when it works again.
+//! A circuit breaker: stops calling what keeps failing, and finds out carefully when it works
+//! again.
 //!
 //! Closed: calls go through, and the latest are judged. Open: none goes through for a while. Half
 //! open: a few trials go through, and when all of them have ended they decide. A trial cannot get

@@ -85,7 +85,8 @@ mod tests {
         /// what then happens.
         #[test]
         fn no_second_has_more_than_its_share(
-            per_second in 0.5..500.0f64, burst in 1..20u32, steps in prop::collection::vec(0..50_000u64, 1..400),
+            per_second in 0.5..500.0f64, burst in 1..20u32,
+            steps in prop::collection::vec(0..50_000u64, 1..400),
         ) {
             let mut pace = Pace::new(Rate { per_second, burst });
             let (mut now, mut started) = (1_000_000, Vec::new());

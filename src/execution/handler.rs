@@ -7,9 +7,9 @@ use crate::domain::{Failure, Outcome, Payload};
 
 /// What a task type does. Registered once, called by many cores at a time.
 ///
-/// A handler runs on a pinned core, so while it waits the core does nothing else. One that blocks is
-/// registered as such ([`Registry::register_blocking`](super::Registry::register_blocking)) and runs
-/// on a thread that may wait. It may be called more than once for
+/// A handler runs on a pinned core, so while it waits the core does nothing else. One that blocks
+/// is registered as such ([`Registry::register_blocking`](super::Registry::register_blocking)) and
+/// runs on a thread that may wait. It may be called more than once for
 /// one task (the server crashed, or the attempt failed), so it should bear that.
 ///
 /// Closures are handlers: they return anything that is [`Into<Doing>`].

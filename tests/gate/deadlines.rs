@@ -152,6 +152,7 @@ fn a_late_answer_is_504_and_says_whether_something_may_have_happened() {
     clock.advance(late);
     let answer = caller.answer();
     assert_eq!((answer.status, answer.code().as_str()), (504, "timeout"));
+    assert!(answer.text().contains(r#""path":"/hold""#), "{}", answer.text());
     // The late answers go nowhere; the connection they came on serves again.
     for _ in 0..2 {
         reply(house.held.recv_timeout(PATIENCE).unwrap(), b"too late");

@@ -49,7 +49,8 @@ impl House {
     pub fn still(limits: GateLimits) -> (House, Arc<ManualClock>) {
         let (clock, ready) = (ManualClock::at(TimeMs::ZERO), limits.backends_min);
         let house = House::with_clock(limits, clock.clone());
-        // Else a jump of the clock would end a probe under way, and nothing opens another meanwhile.
+        // Else a jump of the clock would end a probe under way, and nothing opens another
+        // meanwhile.
         house.wait_until("backends", |house| house.handle.counters().backends() == ready);
         (house, clock)
     }

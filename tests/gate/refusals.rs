@@ -14,6 +14,10 @@ fn assert_refused(house: &House, bytes: &[u8], status: u16) {
     assert_eq!(answer.head_value("Connection"), Some("close"));
     let document: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(document["status"], status);
+    for field in ["type", "title", "detail", "code", "error", "timestamp", "requestId"] {
+        assert!(document[field].is_string(), "{field} in {document}");
+    }
+    assert_eq!(answer.head_value("X-Request-Id"), document["requestId"].as_str());
     for field in ["type", "title", "detail", "code", "error", "timestamp"] {
         assert!(document[field].is_string(), "{field} in {document}");
     }

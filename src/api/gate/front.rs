@@ -18,7 +18,7 @@ use super::counters::GateCounters;
 use super::limits::{GateLimits, raise_descriptors};
 use super::line::Line;
 use super::pool::Pool;
-use super::refusal::{After, NO_CONNECTION};
+use super::refusal::{After, NO_CONNECTION, Occasion, RequestIds};
 use super::slab::{FIRST_TOKEN, Key, Side, Slab};
 use super::stream::{Listener, Stream, is_starved};
 use super::{BackendSource, GateConfig, Listen};
@@ -86,6 +86,7 @@ pub(super) struct Front {
     pub(super) limits: GateLimits,
     pub(super) counters: Arc<GateCounters>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) request_ids: RequestIds,
     pub(super) now: Mono,
     next_sweep: Mono,
     ending: Arc<Ending>,
@@ -123,6 +124,7 @@ impl Front {
             budget: Budget::new(limits.buffer_bytes_max),
             limits,
             counters: Arc::new(GateCounters::default()),
+            request_ids: RequestIds::new(clock.now()),
             clock,
             now,
             next_sweep: now,
@@ -290,7 +292,9 @@ impl Front {
             self.counters.accepted.fetch_add(1, Ordering::Relaxed);
             self.counters.count_refusal(NO_CONNECTION.status);
             let mut answer = Vec::new();
-            NO_CONNECTION.render(self.clock.now(), After::Close, false, &mut answer);
+            let (now, request_id) = (self.clock.now(), &self.request_ids.next());
+            let occasion = Occasion { now, request_id, path: None };
+            NO_CONNECTION.render(&occasion, After::Close, false, &mut answer);
             // Best effort: the connection is closed either way.
             let _ = stream.write(&answer);
         }

@@ -50,6 +50,14 @@ impl Inbound {
         self.head.as_ref()
     }
 
+    /// The path that is asked for, without its query, from the moment the head is complete.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.head?;
+        let line = self.request.split(|byte| *byte == b'\r').next()?;
+        let target = std::str::from_utf8(line).ok()?.split(' ').nth(1)?;
+        target.split('?').next()
+    }
+
     /// The request for the backend; whole once [`Fed::Whole`] was said.
     pub(super) fn request(&self) -> &[u8] {
         &self.request

@@ -7,7 +7,7 @@ use super::client::{Flushed, Phase};
 use super::front::Front;
 use super::head::{Framing, Keeping, Verb};
 use super::inbound::Fed;
-use super::refusal::{After, NO_BUFFER, Refusal};
+use super::refusal::{After, NO_BUFFER, Occasion, Refusal};
 use super::slab::{Key, Side};
 
 /// Reads of one client before the others get their turn.
@@ -143,7 +143,10 @@ impl Front {
             after == After::Close || client.keeping() == Keeping::Close || self.ends_at.is_some();
         let after = if closes { After::Close } else { After::Keep };
         let bodiless = client.head().is_some_and(|head| head.verb == Verb::Head);
-        refusal.render(wall, after, bodiless, &mut client.out);
+        let (path, request_id) =
+            (client.inbound.path().map(str::to_owned), &self.request_ids.next());
+        let occasion = Occasion { now: wall, request_id, path: path.as_deref() };
+        refusal.render(&occasion, after, bodiless, &mut client.out);
         client.closes = closes;
         if closes {
             client.inbound.forget_all();

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use crate::api::json::Json;
 use crate::domain::TimeMs;
 
 /// Why the gate answers instead of the application.
@@ -12,6 +13,35 @@ pub(super) struct Refusal {
     pub(super) code: &'static str,
     /// For people.
     pub(super) detail: &'static str,
+}
+
+/// Where and when the gate answers by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Occasion<'a> {
+    pub(super) now: TimeMs,
+    /// The answer's own id, by which people find it again.
+    pub(super) request_id: &'a str,
+    /// The path that was asked for, where a whole head has arrived.
+    pub(super) path: Option<&'a str>,
+}
+
+/// Makes the ids of answers that no application has seen.
+#[derive(Debug)]
+pub(super) struct RequestIds {
+    start: TimeMs,
+    made: u64,
+}
+
+impl RequestIds {
+    /// Those of a gate that starts at this time, which tells them from those of other starts.
+    pub(super) fn new(start: TimeMs) -> RequestIds {
+        RequestIds { start, made: 0 }
+    }
+
+    pub(super) fn next(&mut self) -> String {
+        self.made += 1;
+        format!("gate-{:x}-{:x}", self.start.0, self.made)
+    }
 }
 
 /// What happens to the connection after an answer of the gate.
@@ -89,27 +119,43 @@ impl Refusal {
     }
 
     /// Writes the whole answer. `bodiless` leaves the document out, as an answer to HEAD must.
-    pub(super) fn render(self, now: TimeMs, after: After, bodiless: bool, out: &mut Vec<u8>) {
-        let (status, reason) = (self.status, self.reason());
-        let time = jiff::Timestamp::from_millisecond(now.0).unwrap_or_default();
-        let document = format!(
-            "{{\"type\":\"about:blank\",\"title\":\"{reason}\",\"status\":{status},\
-             \"detail\":\"{}\",\"code\":\"{}\",\"error\":\"{reason}\",\
-             \"timestamp\":\"{time:.3}\"}}",
-            self.detail, self.code
-        );
+    pub(super) fn render(
+        self,
+        occasion: &Occasion<'_>,
+        after: After,
+        bodiless: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let (status, reason, id) = (self.status, self.reason(), occasion.request_id);
+        let document = self.document(occasion);
         let retry = if status == 503 { "Retry-After: 1\r\n" } else { "" };
         let close = if after == After::Close { "Connection: close\r\n" } else { "" };
         // Writing into a vector cannot fail.
         let _ = write!(
             out,
             "HTTP/1.1 {status} {reason}\r\nContent-Type: application/problem+json\r\n\
-             Content-Length: {}\r\n{retry}{close}\r\n",
+             Content-Length: {}\r\nX-Request-Id: {id}\r\n{retry}{close}\r\n",
             document.len()
         );
         if !bodiless {
-            out.extend_from_slice(document.as_bytes());
+            out.extend_from_slice(&document);
         }
+    }
+
+    fn document(self, occasion: &Occasion<'_>) -> Vec<u8> {
+        let time = jiff::Timestamp::from_millisecond(occasion.now.0).unwrap_or_default();
+        let reason = self.reason();
+        let mut json = Json::default();
+        json.open().key("type").text("about:blank").key("title").text(reason);
+        json.key("status").number(self.status.into()).key("detail").text(self.detail);
+        json.key("code").text(self.code).key("error").text(reason);
+        json.key("timestamp").text(&format!("{time:.3}"));
+        json.key("requestId").text(occasion.request_id);
+        if let Some(path) = occasion.path {
+            json.key("instance").text(path).key("path").text(path);
+        }
+        json.close();
+        json.into_bytes()
     }
 }
 
@@ -120,13 +166,17 @@ mod tests {
     #[test]
     fn a_refusal_is_a_problem_document_with_its_length() {
         let mut out = Vec::new();
-        NO_BACKEND.render(TimeMs(1_737_369_000_000), After::Close, false, &mut out);
+        let path = Some("/a\"b");
+        let occasion = Occasion { now: TimeMs(1_737_369_000_000), request_id: "r1", path };
+        NO_BACKEND.render(&occasion, After::Close, false, &mut out);
         let text = String::from_utf8(out).unwrap();
         let (head, document) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("Retry-After: 1\r\nConnection: close"), "{head}");
+        assert!(head.contains("X-Request-Id: r1\r\n"), "{head}");
         assert!(head.contains(&format!("Content-Length: {}\r\n", document.len())), "{head}");
         let document: serde_json::Value = serde_json::from_str(document).unwrap();
         assert_eq!(document["timestamp"], "2025-01-20T10:30:00.000Z");
         assert_eq!(document["status"], 503);
+        assert_eq!((&document["path"], &document["requestId"]), (&"/a\"b".into(), &"r1".into()));
     }
 }

@@ -228,8 +228,8 @@ impl Writer {
         Ruling::Change(state, Then::Done)
     }
 
-    /// Takes the task out of the lanes, or out of its line. `false`: it runs. In the lanes the ticket
-    /// stays until a core comes across it, and so does the room it takes.
+    /// Takes the task out of the lanes, or out of its line. `false`: it runs. In the lanes the
+    /// ticket stays until a core comes across it, and so does the room it takes.
     fn withdraw(&mut self, id: TaskId) -> bool {
         let Some(live) = self.live.get_mut(id) else { return true };
         match &live.doing {

@@ -356,7 +356,8 @@ impl<W> Pool<W> {
         None
     }
 
-    /// A panic under the lock is a defect that ends its thread; the others go on with what is there.
+    /// A panic under the lock is a defect that ends its thread; the others go on with what is
+    /// there.
     fn lock(&self) -> MutexGuard<'_, Inner<W>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
