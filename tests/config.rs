@@ -370,3 +370,74 @@ fn a_value_can_come_from_a_file_that_a_variable_names() {
     let unknown = Scene::new().variable("TASK_SCHEDULER_ENGINE_NOTHING_FILE", "/x").wrong();
     assert!(unknown.contains("is no setting"), "{unknown}");
 }
+
+const TYPES: &str = r#"
+[types.COUNT]
+executor = "process"
+command = ["wc", "-w"]
+environment = { TOKEN = "canary" }
+max-concurrency = 3
+rate-per-second = 2.5
+burst = 4
+
+[types."send mail"]
+executor = "http"
+url = "https://mail.example/send"
+secret-env = "MAIL_KEY"
+headers = { Authorization = "Bearer canary" }
+circuit-breaker = false
+
+[types.SLEEP]
+executor = "builtin"
+max-concurrency = 7
+"#;
+
+#[test]
+fn a_task_type_is_configured_by_a_section_of_its_own_name() {
+    let scene = Scene::new()
+        .file("taskscheduler.toml", TYPES)
+        .file("taskscheduler-prod.toml", "[types.COUNT]\nmax-concurrency = 9\n")
+        .profile("prod")
+        .variable("MAIL_KEY", "canary");
+    let loaded = scene.loaded();
+    let names: Vec<_> = loaded.types.iter().map(|setting| setting.name.as_str()).collect();
+    assert_eq!(names, ["COUNT", "SLEEP", "send mail"]);
+    assert_eq!(loaded.types[0].max_concurrency, Some(9));
+    let guards = |place: usize| loaded.types[place].blocking(&loaded.config.circuit_breaker).guards;
+    assert_eq!((guards(0).len(), guards(2).len()), (1, 0));
+    let shown = as_toml(&loaded, Origins::Shown);
+    assert!(shown.contains("[types.\"send mail\"]") && shown.contains("taskscheduler-prod.toml:2"));
+    let all = format!("{shown}{:?}{}", loaded.types, as_json(&loaded));
+    let hidden = "environment holds it for the command alone";
+    assert!(
+        !shown.contains("canary") && !as_json(&loaded).to_string().contains("canary"),
+        "{hidden}"
+    );
+    assert!(!all.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_a_task_type_is_told_with_its_line() {
+    let wrong = |text: &str| Scene::new().file("taskscheduler.toml", text).wrong();
+    let process = "[types.A]\nexecutor = \"process\"\n";
+    for (text, says) in [
+        ("[types.A]\ncommand = [\"wc\"]\n", "types.A needs executor"),
+        ("[types.A]\nexecutor = \"shell\"\n", "types.A.executor must be builtin, process or http"),
+        (process, "types.A needs command"),
+        (&format!("{process}command = [\"no-such-program\"]\n"), ":3: types.A.command names"),
+        (&format!("{process}command = \"wc -w\"\n"), "types.A.command must be a list"),
+        (&format!("{process}command = [\"wc\"]\nurl = \"x\"\n"), ":4: types.A.url is no key"),
+        (&format!("{process}comand = [\"wc\"]\n"), "did you mean command?"),
+        (&format!("{process}command = [\"wc\"]\nstop-grace = \"9s\"\n"), "from 0ms to 4s"),
+        (&format!("{process}command = [\"wc\"]\nburst = 2\n"), "without rate-per-second"),
+        ("[types.A]\nexecutor = \"http\"\nurl = \"ftp://a\"\n", "begin with http:// or https://"),
+        (
+            "[types.A]\nexecutor = \"http\"\nurl = \"http://a/\"\nsecret-env = \"NO_SUCH\"\n",
+            "types.A.secret-env names NO_SUCH, and no such variable is set",
+        ),
+        ("[types]\nA = 1\n", "types.A must be a section"),
+    ] {
+        let said = wrong(text);
+        assert!(said.contains(says), "{text}: {said}");
+    }
+}

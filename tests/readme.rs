@@ -1,6 +1,8 @@
 //! The README says what is true: its calls are run as they are written, its library example is
 //! compiled with the crate's own doc tests, and each promise names a test that exists.
 
+#[path = "readme/endpoint.rs"]
+mod endpoint;
 #[expect(dead_code, reason = "shared by several test programs, each of which uses a part")]
 mod ledger;
 
@@ -22,8 +24,49 @@ fn section(name: &str) -> &'static str {
 }
 
 fn first_shell_block(text: &str) -> &str {
-    let start = text.find("```sh\n").expect("a shell block") + 6;
+    first_block(text, "sh")
+}
+
+fn first_block<'a>(text: &'a str, language: &str) -> &'a str {
+    let fence = format!("```{language}\n");
+    let start = text.find(&fence).expect("a block") + fence.len();
     &text[start..start + text[start..].find("```").expect("its end")]
+}
+
+/// The command and the endpoint of the tour, each with one task that does its work, one that fails
+/// and one that takes too long; the table says what became of them.
+#[test]
+fn the_tour_of_commands_and_endpoints_ends_as_its_table_says() {
+    let text = section("Commands and endpoints");
+    let folder = tempfile::tempdir().unwrap();
+    let hook = endpoint::start();
+    let config = folder.path().join("taskscheduler.toml");
+    let types = first_block(text, "toml").replace("127.0.0.1:9000", &hook.to_string());
+    std::fs::write(&config, types).unwrap();
+    let mut command = stock(folder.path());
+    command.arg("--config").arg(&config);
+    let server = Starting::new(command).ready();
+    let calls = first_shell_block(text).replace("localhost:8080", &server.address.to_string());
+    let shell = Command::new("sh").args(["-euc", &calls]).output().unwrap();
+    assert!(shell.status.success(), "{}", String::from_utf8_lossy(&shell.stderr));
+    let mut client = Client::new(server.address);
+    let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let rows: Vec<Vec<&str>> =
+        rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect();
+    assert_eq!(rows.len(), 6);
+    let deadline = Deadline::after(Duration::from_secs(30));
+    for row in rows {
+        let path = format!("/api/v1/tasks/{}", row[0]);
+        let mut task = client.get(&path).unwrap().json();
+        while !["COMPLETED", "FAILED"].contains(&task["status"].as_str().unwrap()) {
+            assert!(!deadline.is_over(), "the task does not end: {task}\n{}", server.output());
+            task = client.get(&path).unwrap().json();
+        }
+        let said = |field: &str| task[field].as_str().unwrap_or_default().to_owned();
+        let seen = [said("status"), said("result"), said("lastErrorMessage")];
+        assert_eq!(seen, row[1..], "task {}", row[0]);
+    }
+    server.terminate().unwrap();
 }
 
 #[test]

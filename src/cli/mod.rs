@@ -63,7 +63,9 @@ fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Fa
         Some(Command::List(args)) => list::run(&args, around),
         Some(Command::Cancel(args)) => cancel::run(&args, around),
         Some(Command::Retry(args)) => retry::run(&args, around),
-        Some(Command::Config(ConfigCommand::Check(args))) => commands::config::check(&args, around),
+        Some(Command::Config(ConfigCommand::Check(args))) => {
+            commands::config::check(&args, registry, around)
+        }
         Some(Command::Config(ConfigCommand::Show(args))) => commands::config::show(&args, around),
         Some(Command::Config(ConfigCommand::Default)) => commands::config::default(),
         Some(Command::Migrate(command)) => migrate::run(&command, around),

@@ -39,6 +39,8 @@ pub enum FailureKind {
     Poison,
     /// The worker that had it let its lease run out.
     LeaseLost,
+    /// What ran it was killed, by itself or by somebody else.
+    Crash,
 }
 
 impl FailureKind {
@@ -66,6 +68,7 @@ impl FailureKind {
             FailureKind::Panic => "panic",
             FailureKind::Poison => "poison",
             FailureKind::LeaseLost => "lease_lost",
+            FailureKind::Crash => "crash",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use super::alarm::Alarm;
+use super::alarm::{Alarm, Waking};
 use crate::clock::{Clock, Mono};
 use crate::domain::{Epoch, Payload, Spec, TaskId, TimeMs};
 use crate::persistence::{Ticket, Work};
@@ -78,6 +78,30 @@ impl Attempt<'_> {
     /// [`Outcome::Cancelled`]: crate::domain::Outcome::Cancelled
     pub fn cancelled(&self) -> bool {
         self.is_unwanted() || self.time_left().is_zero()
+    }
+
+    /// The time of the clock the deadline is counted by.
+    pub(super) fn now(&self) -> Mono {
+        self.clock.mono()
+    }
+
+    /// The time of day.
+    pub(super) fn wall(&self) -> TimeMs {
+        self.clock.now()
+    }
+
+    /// Whether the server ends, and soon.
+    pub(super) fn is_halted(&self) -> bool {
+        self.halt.asked()
+    }
+
+    /// Calls `word` when somebody cancels the task or the server ends, as long as what is returned
+    /// lives; that must not wait.
+    pub(super) fn when_woken(&self, word: impl Fn() + Send + 'static) -> Waking<'_> {
+        match self.place {
+            Place::Seat(..) => Waking::never(),
+            Place::Slot(_, alarm) => alarm.when_rung(word),
+        }
     }
 
     /// Whether somebody cancelled the task or the server ends.

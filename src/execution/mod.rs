@@ -26,6 +26,8 @@ mod tests;
 pub use self::core::{Core, Step};
 pub use attempt::Attempt;
 pub use cores::{Cores, Stopped, Tick};
+pub use executors::http::{Http, HttpSetup, SigningKey};
+pub use executors::process::{Process, ProcessLimits, ProcessSetup, find_program};
 pub use handler::{Doing, Handler};
 pub use mail::Mail;
 pub use pin::{CoreWish, Pins, allowed_cpus, cgroup_quota, choose, pin};

@@ -3,13 +3,20 @@
 use std::io::{self, Write};
 
 use crate::cli::args::{ConfigArgs, ShowArgs};
+use crate::cli::commands::types;
 use crate::cli::config::{Loaded, Origins, Surroundings, as_json, as_toml, defaults, load};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::note;
+use crate::execution::Registry;
 
 /// Says everything that is wrong, and everything that would keep `serve` from starting.
-pub fn check(args: &ConfigArgs, around: &Surroundings) -> Result<Exit, Failure> {
+pub fn check(
+    args: &ConfigArgs,
+    registry: Registry,
+    around: &Surroundings,
+) -> Result<Exit, Failure> {
     let loaded = load(&args.asked(), around)?;
+    types::register(registry, &loaded)?;
     warn(&loaded);
     let refusals = loaded.config.refusals();
     if !refusals.is_empty() {

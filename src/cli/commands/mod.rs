@@ -9,4 +9,5 @@ pub mod migrate;
 pub mod retry;
 pub mod serve;
 pub mod submit;
+pub mod types;
 pub mod version;

@@ -15,6 +15,7 @@ use super::nearest::nearest;
 use super::origin::Origin;
 use super::setting::Shape;
 use super::table::Key;
+use super::types::RawValue;
 
 /// No configuration is longer; a wrong path to something huge must not fill the memory.
 const BYTES_MAX: u64 = 1024 * 1024;
@@ -77,10 +78,31 @@ impl File<'_> {
                         self.value(&name, field.span().start, value);
                     }
                 }
+                DeValue::Table(types) if *name.get_ref() == "types" => self.types(types),
                 DeValue::Table(_) if place_of(name.get_ref()).is_none() => {
                     self.unknown_section(name.get_ref(), name.span().start);
                 }
                 _ => self.value(name.get_ref(), name.span().start, value),
+            }
+        }
+    }
+
+    fn types(&mut self, types: &DeTable<'_>) {
+        for (name, value) in types {
+            let DeValue::Table(keys) = value.get_ref() else {
+                let message = format!("types.{} must be a section", name.get_ref());
+                self.wrong(name.span().start, message);
+                continue;
+            };
+            for (key, value) in keys {
+                let at = key.span().start;
+                if let Some(value) = RawValue::of(value.get_ref()) {
+                    let origin = self.origin(at);
+                    self.layers.types.set(name.get_ref(), key.get_ref(), value, origin);
+                } else {
+                    let whole = format!("types.{}.{}", name.get_ref(), key.get_ref());
+                    self.wrong(at, format!("{whole} must be one value, a list or a table"));
+                }
             }
         }
     }

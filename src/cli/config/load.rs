@@ -7,6 +7,7 @@ use super::keys::{Config, KEYS};
 use super::origin::{ConfigError, Origin, Problem};
 use super::secret::Secret;
 use super::table::Key;
+use super::types::{self, RawTypes, TypeSetting};
 use super::{check, env, file};
 
 /// What the command line asks for.
@@ -65,6 +66,8 @@ impl Given {
 /// The values while they are being collected, one for each key, and what was noticed.
 pub struct Layers {
     values: Vec<Given>,
+    /// What stands under `[types.NAME]`.
+    pub types: RawTypes,
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// What a person should know but is not wrong.
@@ -77,7 +80,8 @@ impl Layers {
         let default =
             |key: &Key| Given { text: Secret::new(key.default.into()), origin: Origin::Default };
         let values = KEYS.iter().map(default).collect();
-        Layers { values, problems: Vec::new(), warnings: Vec::new() }
+        let (problems, warnings) = (Vec::new(), Vec::new());
+        Layers { values, types: RawTypes::default(), problems, warnings }
     }
 
     /// Sets the key with this place in the table, over whatever was given before.
@@ -112,6 +116,10 @@ pub struct Loaded {
     pub config: Config,
     /// Every value with its origin, in the order of the table.
     pub given: Vec<Given>,
+    /// The task types.
+    pub types: Vec<TypeSetting>,
+    /// What stands in the files about them, with its origin.
+    pub raw_types: RawTypes,
     /// The files that were read.
     pub files: Vec<PathBuf>,
     /// What a person should know: old keys, missing profiles.
@@ -129,6 +137,7 @@ pub fn load(asked: &Asked, around: &Surroundings) -> Result<Loaded, ConfigError>
             None => layers.wrong(Origin::Flag(flag), format!("sets the unknown key {name}")),
         }
     }
+    let types = types::read_all(&layers.types, around, &mut layers.problems);
     if !layers.problems.is_empty() {
         return Err(ConfigError(layers.problems));
     }
@@ -139,7 +148,8 @@ pub fn load(asked: &Asked, around: &Surroundings) -> Result<Loaded, ConfigError>
     if !wrong.is_empty() {
         return Err(together(wrong));
     }
-    Ok(Loaded { config, given: layers.values, files, warnings: layers.warnings })
+    let Layers { values: given, types: raw_types, warnings, .. } = layers;
+    Ok(Loaded { config, given, types, raw_types, files, warnings })
 }
 
 fn together(messages: Vec<String>) -> ConfigError {

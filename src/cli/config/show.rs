@@ -30,7 +30,7 @@ pub fn as_toml(loaded: &Loaded, origins: Origins) -> String {
             Origins::Shown => writeln!(text, "{} = {value}  # {}", key.short_name(), given.origin),
         };
     }
-    text
+    text + &loaded.raw_types.as_toml(origins)
 }
 
 /// The settings that hold and their origins, as one JSON object.
@@ -40,7 +40,8 @@ pub fn as_json(loaded: &Loaded) -> serde_json::Value {
         let entry = serde_json::json!({ "value": value, "origin": given.origin.to_string() });
         (key.name(), entry)
     };
-    serde_json::Value::Object(KEYS.iter().zip(&loaded.given).map(entry).collect())
+    let keys = KEYS.iter().zip(&loaded.given).map(entry);
+    serde_json::Value::Object(keys.chain(loaded.raw_types.as_json()).collect())
 }
 
 /// All keys with their meaning and their defaults, as a file to start from: every key stands there
@@ -62,8 +63,17 @@ pub fn defaults() -> String {
             describe(&mut text, key);
         }
     }
-    text
+    text + TYPES_ABOUT
 }
+
+/// What no table of keys can say: users name these sections.
+const TYPES_ABOUT: &str = "
+# What a task type does: one section for each type, with a name of its own.
+#   [types.WORD_COUNT]
+#   executor = \"process\"
+#   command = [\"wc\", \"-w\"]
+#   max-concurrency = 4
+";
 
 fn describe(text: &mut String, key: &Key) {
     let _ = writeln!(text);

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 
-use super::{Core, Handler, Mail, Registry, Step};
-use crate::clock::{Clock, ManualClock};
+use super::alarm::Alarm;
+use super::attempt::Place;
+use super::{Attempt, Core, Handler, Mail, Registry, Step};
+use crate::clock::{Clock, ManualClock, Mono, SystemClock};
 use crate::domain::{Band, Draft, Epoch, Limits, Payload, TaskId, TimeMs};
 use crate::persistence::{Bell, Happened, Report, Slot, Ticket, Work};
-use crate::queue::{Entrance, LaneSettings, Seat};
+use crate::queue::{Entrance, LaneSettings, Seat, Wishes};
 use crate::stop::Stop;
 
 const NOW: TimeMs = TimeMs(1_000_000);
@@ -113,6 +115,54 @@ impl Stage {
     fn next_block(&self) -> Vec<Report> {
         self.reports.1.recv_timeout(LONG).expect("a block of reports")
     }
+}
+
+/// One attempt by itself, as on a slot, by the real clock: task 7, epoch 4, attempt 2.
+pub(in crate::execution) struct Solo {
+    ticket: Arc<Ticket>,
+    wishes: Arc<Wishes>,
+    alarm: Arc<Alarm>,
+    clock: SystemClock,
+    halt: Stop,
+    deadline: Mono,
+}
+
+impl Solo {
+    pub fn new(payload: Option<&str>, timeout_s: i64) -> Solo {
+        let clock = SystemClock::new();
+        let draft = Draft {
+            name: Some("solo".into()),
+            task_type: Some("SOLO".into()),
+            payload: payload.map(Payload::text),
+            timeout_s: Some(timeout_s),
+            ..Draft::default()
+        };
+        let limits = Limits { payload_bytes_max: 1 << 20, ..Limits::default() };
+        let spec = Arc::new(draft.check(&limits).unwrap().into_spec("SOLO".into(), clock.now()));
+        let work = Work { spec, slot: Slot(0), attempt: 2 };
+        let id = TaskId::new(7).unwrap();
+        let ticket = Arc::new(Ticket::new(id, Epoch(4), Band::Medium, clock.now(), work));
+        let alarm = Arc::new(Alarm::new().unwrap());
+        let ringing = Arc::clone(&alarm);
+        let wishes = Arc::new(Wishes::new(Arc::new(move || ringing.ring())));
+        let deadline = clock.mono().plus(Duration::from_secs(timeout_s as u64));
+        Solo { ticket, wishes, alarm, clock, halt: Stop::new(), deadline }
+    }
+
+    pub fn attempt(&self) -> Attempt<'_> {
+        let (ticket, clock, halt) = (&*self.ticket, &self.clock, &self.halt);
+        let place = Place::Slot(&self.wishes, &self.alarm);
+        Attempt { ticket, place, deadline: self.deadline, clock, halt }
+    }
+
+    pub fn cancel(&self) {
+        self.wishes.ask_stop();
+    }
+}
+
+/// How long ago this clock was made.
+pub(in crate::execution) fn elapsed(clock: &SystemClock) -> Duration {
+    clock.mono().since(Mono(0))
 }
 
 /// What one attempt of this type comes to.

@@ -338,13 +338,14 @@ fn form_code(payload: Option<&Payload>) -> Option<i64> {
     payload.map(|payload| i64::from(payload.form == Form::Json))
 }
 
-const KINDS: [FailureKind; 6] = [
+const KINDS: [FailureKind; 7] = [
     FailureKind::Error,
     FailureKind::Permanent,
     FailureKind::Timeout,
     FailureKind::Panic,
     FailureKind::Poison,
     FailureKind::LeaseLost,
+    FailureKind::Crash,
 ];
 
 fn kind_code(kind: FailureKind) -> i64 {

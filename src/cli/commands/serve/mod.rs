@@ -12,6 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::select;
 
 use crate::cli::args::ConfigArgs;
+use crate::cli::commands::types;
 use crate::cli::config::{Loaded, Surroundings, load};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::logging;
@@ -38,6 +39,7 @@ pub fn run(args: &ConfigArgs, registry: Registry, around: &Surroundings) -> Resu
     let signals = Signals::watch()?;
     let supervisor = Supervisor::find();
     supervisor.starting();
+    let registry = types::register(registry, &loaded)?;
     let running = start(&loaded.config, registry, clock)
         .map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     let (url, store, promise) = (running.url(), running.store(), running.promise());
