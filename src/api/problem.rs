@@ -50,6 +50,7 @@ kinds! {
     TOO_MANY_TYPES 422 "too-many-task-types" "No more task types are allowed"
     INTERNAL 500 "internal" "The server made a mistake"
     UNKNOWN 502 "outcome-unknown" "Whether the request took effect is not known"
+    IN_DOUBT 504 "outcome-unknown" "Whether the request took effect is not known yet"
     BUSY 503 "busy" "The server is busy"
     STOPPING 503 "stopping" "The server is stopping"
     STORE_DOWN 503 "store-down" "The store does not answer"
@@ -133,12 +134,13 @@ impl Problem {
     /// What the writer's refusal means to a client.
     pub(crate) fn refused(refusal: &Refusal) -> Problem {
         let kind = match refusal {
-            Refusal::Busy => BUSY,
+            Refusal::Busy | Refusal::HeldElsewhere(_) => BUSY,
             Refusal::Stopping => STOPPING,
             Refusal::StoreDown => STORE_DOWN,
-            Refusal::Unknown => {
+            Refusal::Unknown | Refusal::InDoubt => {
                 let detail = "it may have been stored: send it again with the same Idempotency-Key";
-                return Problem::new(UNKNOWN, detail);
+                let kind = if *refusal == Refusal::Unknown { UNKNOWN } else { IN_DOUBT };
+                return Problem::new(kind, detail);
             }
             Refusal::NoSpace => NO_SPACE,
             Refusal::NotFound => NO_TASK,
@@ -219,7 +221,8 @@ mod tests {
         let mut codes: Vec<_> = ALL.iter().map(|kind| kind.code).collect();
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes.len(), ALL.len());
+        // One meaning under two statuses: the answer was lost, or has not come.
+        assert_eq!((codes.len() + 1, UNKNOWN.code), (ALL.len(), IN_DOUBT.code));
         assert!(ALL.iter().all(|kind| !reason(kind.status).is_empty()));
     }
 
@@ -260,6 +263,7 @@ mod tests {
             (Refusal::Stopping, 503, "stopping"),
             (Refusal::StoreDown, 503, "store-down"),
             (Refusal::Unknown, 502, "outcome-unknown"),
+            (Refusal::InDoubt, 504, "outcome-unknown"),
             (Refusal::NoSpace, 507, "disk-full"),
             (Refusal::NotFound, 404, "task-not-found"),
             (Refusal::IllegalMove { from: StatusKind::Completed }, 409, "illegal-move"),

@@ -174,6 +174,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
         422 => "Unprocessable Content",
         500 => "Internal Server Error",
         502 => "Bad Gateway",
+        504 => "Gateway Timeout",
         503 => "Service Unavailable",
         507 => "Insufficient Storage",
         _ => "",

@@ -5,6 +5,7 @@
 
 mod breaker;
 mod change;
+mod command;
 mod id;
 mod lease;
 mod outcome;
@@ -20,6 +21,7 @@ mod time;
 
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Call, Pass};
 pub use change::{Before, Change, ChangeKind, Holding};
+pub use command::Command;
 pub use id::{Epoch, ParseIdError, TaskId};
 pub use lease::Terms;
 pub use outcome::{Failure, FailureKind, Outcome, Verdict};

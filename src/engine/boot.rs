@@ -8,8 +8,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::housekeeper::Housekeeper;
+use super::nodes::Neighbours;
 use super::prune::{self, Pruner};
 use super::reads::{self, Reads};
+use super::relief::Relief;
 use super::runners::{Queues, Runners};
 use super::second::Second;
 use super::threads::{self, Fatal};
@@ -19,8 +21,8 @@ use crate::execution::{
     CoreWish, Cores, Pins, Registry, allowed_cpus, cgroup_quota, choose, time_limit,
 };
 use crate::persistence::{
-    Chore, Ends, MailboxSizes, Persist, PersistStep, Posts, Views, Work, Writer, WriterSettings,
-    WriterStep, mailbox,
+    Chore, Ends, LineEnd, MailboxSizes, Persist, PersistStep, Posts, Views, Work, Writer,
+    WriterSettings, WriterStep, line, mailbox,
 };
 use crate::queue::{CrewSizes, Entrance, LaneSettings, Pool, WindowSizes};
 use crate::store::redis::Level2;
@@ -41,6 +43,8 @@ pub struct EngineSettings {
     pub types_max: usize,
     /// How many crashes alone end a suspect.
     pub crashes_max: u8,
+    /// How long a batch may be with a persist thread before another takes over.
+    pub stall_limit: Duration,
     /// How many requests may wait for the writer.
     pub requests_max: usize,
     /// The threads of types whose runs block.
@@ -70,6 +74,7 @@ impl Default for EngineSettings {
             window: WindowSizes::default(),
             types_max: 10_000,
             crashes_max: 3,
+            stall_limit: Duration::from_secs(5),
             requests_max: 8192,
             slots: CrewSizes {
                 threads_kept: 20,
@@ -132,20 +137,21 @@ impl Engine {
         let pool = Arc::new(pool_of(&settings, &registry));
         let sizes = MailboxSizes { requests: settings.requests_max, reports: 256 };
         let (posts, inbox) = mailbox(sizes);
-        let (jobs, jobs_in) = bounded(1);
+        let (line, line_end) = line(0);
         let (chores, chores_in) = bounded(64);
         let views = Arc::new(Views::default());
+        let neighbours = Neighbours::join(&*store, &clock, &views, &lanes, &posts.mailbox)?;
+        let (neighbours, errands) = neighbours.unzip();
         let writer = Writer::new(
-            writer_settings(&settings, &registry),
+            writer_settings(&settings, &registry, errands.is_some()),
             Arc::clone(&clock),
-            Ends { inbox, jobs, lanes: lanes.clone(), pool: pool.clone(), views: views.clone() },
+            Ends { inbox, line, lanes: lanes.clone(), pool: pool.clone(), views: views.clone() },
             recovered,
             ids,
         );
-        let settled = posts.settled.clone();
-        let persist = Persist::new(store, jobs_in, chores_in, settled, posts.bell.clone());
-
-        start_persist(persist, &fatal)?;
+        let ends = (Arc::clone(&clock), Arc::clone(&views), posts.clone());
+        let limit = settings.stall_limit;
+        let relief = start_persist(store, line_end, chores_in, ends, limit, &fatal)?;
         let writer_over = start_writer(writer, &fatal)?;
         let asks = start_readers(readers, &fatal)?;
         let queues = Queues { seats, lanes: &lanes, pool: &pool };
@@ -161,6 +167,12 @@ impl Engine {
         };
         let pruner = start_pruner(&chores, &fatal)?;
         let (housekeeping, stop) = start_keepers(keeper, runners.clone(), &fatal)?;
+        if let Some(relief) = relief {
+            relief.start(&stop, &fatal)?;
+        }
+        if let Some(neighbours) = neighbours {
+            neighbours.start(&stop, &fatal)?;
+        }
 
         let Posts { mailbox, bell, .. } = posts;
         second.listen(&views, &bell, &stop)?;
@@ -168,6 +180,7 @@ impl Engine {
         let engine = Engine {
             clock,
             mailbox,
+            errands,
             reads: asks,
             pruner,
             chores,
@@ -236,12 +249,17 @@ fn start_readers(readers: Vec<Box<dyn Reader>>, fatal: &Fatal) -> std::io::Resul
     Ok(asks)
 }
 
-fn writer_settings(settings: &EngineSettings, registry: &Registry) -> WriterSettings {
+fn writer_settings(
+    settings: &EngineSettings,
+    registry: &Registry,
+    is_shared: bool,
+) -> WriterSettings {
     WriterSettings {
         served: registry.served(),
         types_max: settings.types_max,
         window: settings.window,
         crashes_max: settings.crashes_max,
+        is_shared,
         seed: settings.seed,
     }
 }
@@ -272,12 +290,26 @@ fn identity(settings: &EngineSettings, store: &dyn Store, pins: &Pins) -> Identi
     }
 }
 
-fn start_persist(mut persist: Persist, fatal: &Fatal) -> std::io::Result<()> {
+/// Starts the persist thread, and says how to relieve it where the store allows that.
+fn start_persist(
+    store: Box<dyn Store>,
+    line: LineEnd,
+    chores: Receiver<Chore>,
+    ends: (Arc<dyn Clock>, Arc<Views>, Posts),
+    limit: Duration,
+    fatal: &Fatal,
+) -> std::io::Result<Option<Relief>> {
+    let (settled, bell) = (ends.2.settled.clone(), ends.2.bell.clone());
+    let relief = store.reopener().map(|reopener| {
+        let (chores, fatal) = (chores.clone(), Arc::clone(fatal));
+        Relief::new(ends, chores, reopener, fatal, limit)
+    });
+    let mut persist = Persist::new(store, line, chores, settled, bell);
     threads::spawn("persist", fatal, move || {
         while persist.wait() != PersistStep::Over {}
         Ok(())
     })?;
-    Ok(())
+    Ok(relief)
 }
 
 /// Starts the writer; the other end of what comes back closes when it has ended well.

@@ -9,9 +9,11 @@ mod boot;
 mod disk;
 mod drain;
 mod housekeeper;
+mod nodes;
 mod prune;
 mod pulse;
 mod reads;
+mod relief;
 mod runners;
 mod second;
 mod threads;
@@ -41,6 +43,8 @@ use crate::store::{Durability, PruneAsk};
 pub struct Engine {
     clock: Arc<dyn Clock>,
     mailbox: Mailbox,
+    /// Where commands go whose task another node holds; `None` where there are no others.
+    errands: Option<nodes::Errands>,
     reads: reads::Reads,
     pruner: prune::Pruner,
     chores: Sender<Chore>,
@@ -78,8 +82,12 @@ impl Engine {
         self.post(Message::Look(id, receipt));
     }
 
-    /// Does with one task what a person asks.
+    /// Does with one task what a person asks, or has the node do it that holds the task.
     pub fn command(&self, id: TaskId, command: Command, receipt: Receipt) {
+        let receipt = match &self.errands {
+            Some(errands) => errands.follow(id, command, receipt),
+            None => receipt,
+        };
         self.post(Message::Do(id, command, receipt));
     }
 
@@ -135,7 +143,7 @@ impl Engine {
         };
         Vitals {
             node: Arc::clone(node),
-            nodes: 1,
+            nodes: self.views.nodes(),
             phase: if self.views.refusing() { Phase::Stopping } else { Phase::Serving },
             store: StoreVitals {
                 is_up: view.store_up,

@@ -1,4 +1,4 @@
-//! The ways into the writer: three bounded channels and one bell.
+//! The ways into the writer: bounded channels and one bell.
 //!
 //! Requests, reports and settled batches come in through channels of their own, so that a flood of
 //! one never keeps the other out: reports are drained first, submits are what is refused. The
@@ -8,6 +8,7 @@
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::bell::Bell;
+use super::line::Line;
 use super::persist::Settled;
 use super::{Message, Report};
 
@@ -52,6 +53,7 @@ pub struct Inbox {
     pub(super) requests: Receiver<Message>,
     pub(super) reports: Receiver<Vec<Report>>,
     pub(super) settled: Receiver<Settled>,
+    pub(super) lines: Receiver<Line>,
     pub(super) heard: Receiver<()>,
 }
 
@@ -64,6 +66,8 @@ pub struct Posts {
     pub reports: Sender<Vec<Report>>,
     /// For the persist thread.
     pub(crate) settled: Sender<Settled>,
+    /// For the line to a persist thread that takes the place of one that hangs.
+    pub(crate) lines: Sender<Line>,
     /// Wakes the writer.
     pub bell: Bell,
 }
@@ -73,9 +77,17 @@ pub fn mailbox(sizes: MailboxSizes) -> (Posts, Inbox) {
     let (bell, heard) = Bell::new();
     let (requests, requests_in) = bounded(sizes.requests);
     let (reports, reports_in) = bounded(sizes.reports);
-    // One batch is under way at a time, so its answer never waits for room.
-    let (settled, settled_in) = bounded(2);
+    // One batch is under way at a time; beside its answer there may come late ones of threads that
+    // were left behind.
+    let (settled, settled_in) = bounded(8);
+    let (lines, lines_in) = bounded(8);
     let mailbox = Mailbox { requests, bell: bell.clone() };
-    let inbox = Inbox { requests: requests_in, reports: reports_in, settled: settled_in, heard };
-    (Posts { mailbox, reports, settled, bell }, inbox)
+    let inbox = Inbox {
+        requests: requests_in,
+        reports: reports_in,
+        settled: settled_in,
+        lines: lines_in,
+        heard,
+    };
+    (Posts { mailbox, reports, settled, lines, bell }, inbox)
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::Receipt;
+pub use crate::domain::Command;
 use crate::domain::{Epoch, Outcome, Run, Spec, StatusKind, Submission, Task, TaskId, TimeMs};
 use crate::queue;
-use crate::store::KeyClaim;
+use crate::store::{Incarnation, KeyClaim};
 
 /// A place in the lanes, with what a core needs to start the task.
 pub type Ticket = queue::Ticket<Work>;
@@ -51,17 +52,6 @@ pub struct Order {
     pub items: Vec<Submission>,
     /// The client's idempotency key.
     pub key: Option<KeyClaim>,
-}
-
-/// What a person can ask of one task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// End it; a running one is asked to stop.
-    Cancel,
-    /// Try it again although it ended, or now although it waits.
-    Retry,
-    /// Move it to this status, as far as the table of moves allows.
-    Put(StatusKind),
 }
 
 /// What the writer answers.
@@ -112,7 +102,8 @@ pub struct Seen {
     pub waits_for_worker: bool,
 }
 
-/// Why the writer did not do as asked. Nothing was changed, but for [`Refusal::Unknown`].
+/// Why the writer did not do as asked. Nothing was changed, but for [`Refusal::Unknown`] and
+/// [`Refusal::InDoubt`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Refusal {
@@ -124,6 +115,10 @@ pub enum Refusal {
     StoreDown,
     #[error("whether the request was stored is not known")]
     Unknown,
+    #[error("the store does not say whether the request was stored")]
+    InDoubt,
+    #[error("node {} holds the task", .0.0)]
+    HeldElsewhere(Incarnation),
     #[error("the disk is full")]
     NoSpace,
     #[error("no task has this id")]

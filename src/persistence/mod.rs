@@ -8,6 +8,7 @@
 mod backlog;
 mod bell;
 mod kinds;
+mod line;
 mod live;
 mod mailbox;
 mod message;
@@ -24,11 +25,12 @@ mod tests;
 
 pub use bell::Bell;
 pub use kinds::{Served, Way};
+pub use line::{Job, Line, LineEnd, Sending, line};
 pub use mailbox::{Inbox, Mailbox, MailboxSizes, Posts, mailbox};
 pub use message::{
     Answer, Command, Happened, Message, Met, Order, Refusal, Report, Seen, Slot, Ticket, Work,
 };
-pub use persist::{Chore, Job, Persist, PersistStep};
+pub use persist::{Chore, Persist, PersistStep, Settled};
 pub use receipt::Receipt;
 pub use view::{View, Views};
 pub use writer::{Ends, Writer, WriterSettings, WriterStep};

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Command, Receipt};
+use super::{Command, Receipt, Refusal};
 use crate::clock::Mono;
 use crate::domain::{Change, TaskId};
 use crate::store::{ClaimAsk, KeyClaim, Unit};
@@ -15,8 +15,9 @@ use crate::store::{ClaimAsk, KeyClaim, Unit};
 pub(super) enum Sequel {
     /// Answer a submit.
     Submitted { receipt: Receipt },
-    /// Answer a command that changed the task.
-    Commanded { receipt: Receipt, then: Then },
+    /// Answer a command that changed the task. `again` is what is to be done once more if the row
+    /// was moved by another node meanwhile.
+    Commanded { receipt: Receipt, then: Then, again: Option<Command> },
     /// An attempt ended; if the store cannot hold what it left, that is another outcome.
     Ended,
     /// Only the row was behind.
@@ -69,7 +70,7 @@ impl Pending {
     /// Adds a unit.
     pub fn push_all(&mut self, changes: Vec<Change>, key: Option<KeyClaim>, sequel: Sequel) {
         self.changes += changes.len();
-        self.bytes += changes.iter().map(|change| change.task.spec.weight()).sum::<usize>();
+        self.bytes += changes.iter().map(weight).sum::<usize>();
         self.keys.extend(key.map(|claim| claim.key));
         self.units.push(Unit { changes, key });
         self.sequels.push(sequel);
@@ -89,12 +90,41 @@ impl Pending {
     }
 }
 
-/// A batch that the persist thread has.
+/// About how many bytes a change keeps in memory.
+pub(super) fn weight(change: &Change) -> usize {
+    let result = change.task.state.result.as_ref().map_or(0, crate::domain::Payload::len);
+    change.task.spec.weight() + result
+}
+
+/// A batch that the persist thread has, or had without saying what became of it.
 #[derive(Debug)]
 pub(super) struct UnderWay {
     pub batch: std::sync::Arc<crate::store::Batch>,
     pub sequels: Vec<Sequel>,
     pub wanted: HashMap<TaskId, Vec<(Command, Receipt)>>,
     pub keys: HashSet<[u8; 32]>,
+    /// When it was sent first.
     pub since: Mono,
+    /// When the persist thread got it; `None`: it gave it back in doubt.
+    pub sent_at: Option<Mono>,
+    /// Whether it was sent again, so that what it asked for beside its units may be lost.
+    pub again: bool,
+    /// Whether the requests in it were told that nobody knows yet.
+    pub told: bool,
+}
+
+impl UnderWay {
+    /// Tells whoever waits for it that nobody knows yet whether it is stored. What was only to be
+    /// looked up is surely not done.
+    pub fn tell_doubt(&mut self) {
+        self.told = true;
+        for sequel in &mut self.sequels {
+            if let Sequel::Submitted { receipt } | Sequel::Commanded { receipt, .. } = sequel {
+                receipt.answer_early(Err(Refusal::InDoubt));
+            }
+        }
+        for (_, receipt) in std::mem::take(&mut self.wanted).into_values().flatten() {
+            receipt.settle(Err(Refusal::StoreDown));
+        }
+    }
 }

@@ -2,22 +2,18 @@
 //!
 //! It owns the store's writing side, so nothing else ever writes. A unit the store cannot hold is
 //! found by halves, in order, so its neighbours are stored; a full disk refuses what takes space
-//! and stores the rest. Everything else that goes wrong goes back to the writer, who has the time
-//! and the memory to try again.
+//! and stores the rest. A batch whose commit gave no answer is in doubt: it goes back as it is, and
+//! when it comes again the store first says what became of it. Everything else that goes wrong goes
+//! back to the writer, who has the time and the memory to try again.
 //!
 //! Absent on purpose: decisions about tasks, retries, and clocks.
-
-use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, never, select_biased};
 
 use super::bell::Bell;
-use crate::domain::{ChangeKind, TimeMs};
+use super::line::{Job, LineEnd, Sending};
+use crate::domain::{ChangeKind, TaskId, TimeMs};
 use crate::store::{Batch, Committed, Cure, Fate, PruneAsk, Store, StoreError, Unit};
-
-/// What the persist thread is told.
-#[derive(Debug)]
-pub struct Job(pub Arc<Batch>);
 
 /// Upkeep that comes between batches.
 pub enum Chore {
@@ -35,18 +31,31 @@ pub enum Chore {
 /// How a batch fared.
 #[derive(Debug)]
 pub struct Settled {
-    /// The batch's number.
-    pub seq: u64,
+    /// The number of the line it came through.
+    pub line: u64,
     /// What became of it; units that an error kept from the store are [`Fate::Unsent`].
     pub committed: Committed,
     /// What kept them from it.
     pub error: Option<StoreError>,
+    /// What of the batch may be stored or not: its units are [`Fate::InDoubt`].
+    pub doubt: Option<Doubt>,
+    /// All rows this node holds, where they were asked for.
+    pub owned: Option<Vec<TaskId>>,
+}
+
+/// What of a batch is in doubt.
+#[derive(Debug)]
+pub enum Doubt {
+    /// All of it.
+    Whole,
+    /// This part, which is to be sent again as it is.
+    Part(Batch),
 }
 
 /// The thread's body.
 pub struct Persist {
     store: Box<dyn Store>,
-    jobs: Receiver<Job>,
+    line: LineEnd,
     chores: Receiver<Chore>,
     settled: Sender<Settled>,
     bell: Bell,
@@ -64,20 +73,23 @@ pub enum PersistStep {
 }
 
 impl Persist {
-    /// A body that commits to `store` what comes through `jobs`.
+    /// A body that commits to `store` what comes through `line`.
     pub fn new(
         store: Box<dyn Store>,
-        jobs: Receiver<Job>,
+        line: LineEnd,
         chores: Receiver<Chore>,
         settled: Sender<Settled>,
         bell: Bell,
     ) -> Persist {
-        Persist { store, jobs, chores, settled, bell }
+        Persist { store, line, chores, settled, bell }
     }
 
     /// Does one thing, if there is something to do. Batches come before chores.
     pub fn step(&mut self) -> PersistStep {
-        if let Ok(job) = self.jobs.try_recv() {
+        if self.line.cut.asked() {
+            return PersistStep::Over;
+        }
+        if let Ok(job) = self.line.jobs.try_recv() {
             return self.commit(job);
         }
         match self.chores.try_recv() {
@@ -88,26 +100,44 @@ impl Persist {
 
     /// Waits for one thing to do and does it.
     pub fn wait(&mut self) -> PersistStep {
-        select_biased! {
-            recv(self.jobs) -> job => if let Ok(job) = job {
-                self.commit(job)
+        let step = select_biased! {
+            recv(self.line.jobs) -> job => if let Ok(job) = job {
+                Ok(job)
             } else {
                 // The writer has ended; what it held is still to be given back.
-                self.jobs = never();
-                PersistStep::Idle
+                self.line.jobs = never();
+                return PersistStep::Idle;
             },
             recv(self.chores) -> chore => match chore {
-                Ok(chore) => self.chore(chore),
-                Err(_) => PersistStep::Over,
+                Ok(chore) => Err(chore),
+                Err(_) => return PersistStep::Over,
             },
+        };
+        if self.line.cut.asked() {
+            return PersistStep::Over;
+        }
+        match step {
+            Ok(job) => self.commit(job),
+            Err(chore) => self.chore(chore),
         }
     }
 
-    fn commit(&mut self, Job(batch): Job) -> PersistStep {
-        let (committed, error) = commit(&mut *self.store, &batch);
-        let settled = Settled { seq: batch.seq, committed, error };
+    fn commit(&mut self, Job { batch, sending, owned }: Job) -> PersistStep {
+        let mut transfer = Transfer { store: &mut *self.store, seq: batch.seq, doubt: None };
+        let (committed, error) = match sending {
+            Sending::First => transfer.commit(&batch),
+            Sending::Again => transfer.commit_again(&batch),
+        };
+        let doubt = transfer.doubt.map(|part| match part {
+            part if part.seq == batch.seq => Doubt::Whole,
+            part => Doubt::Part(part),
+        });
+        // A failure here says nothing about the batch; it is asked again with the next one.
+        let owned = (owned && error.is_none()).then(|| self.store.owned().ok()).flatten();
+        let line = self.line.number;
         // The writer takes the batch apart, which costs nothing once nobody else holds it.
         drop(batch);
+        let settled = Settled { line, committed, error, doubt, owned };
         if self.settled.send(settled).is_err() {
             return PersistStep::Over;
         }
@@ -134,82 +164,111 @@ impl Persist {
     }
 }
 
-/// Commits a batch, mending what can be mended by leaving units out.
-pub fn commit(store: &mut dyn Store, batch: &Batch) -> (Committed, Option<StoreError>) {
-    let error = match store.commit(batch) {
-        Ok(committed) => return (committed, None),
-        Err(error) => error,
-    };
-    match error.cure() {
-        Cure::BisectBatch => bisect(store, batch, &error),
-        Cure::RefuseInserts => refuse_inserts(store, batch, error),
-        Cure::RetryBatch | Cure::StopServer => unsent(batch, error),
-    }
+/// The way of one batch into the store, in parts where that mends what can be mended.
+struct Transfer<'a> {
+    store: &'a mut dyn Store,
+    /// The number of the last transaction.
+    seq: u64,
+    /// The part whose outcome is not known. Nothing is sent after it.
+    doubt: Option<Batch>,
 }
 
-/// The batch in two halves, each a transaction of its own, in order. What else the batch asks for
-/// comes with the last half.
-fn bisect(
-    store: &mut dyn Store,
-    batch: &Batch,
-    error: &StoreError,
-) -> (Committed, Option<StoreError>) {
-    let units = &batch.units;
-    if units.len() < 2 {
-        let rest = without_units(batch);
-        let (mut committed, later) = match store.commit(&rest) {
-            Ok(committed) => (committed, None),
-            Err(later) => (Committed::default(), Some(later)),
+type Outcome = (Committed, Option<StoreError>);
+
+impl Transfer<'_> {
+    fn commit(&mut self, batch: &Batch) -> Outcome {
+        let error = match self.store.commit(batch) {
+            Ok(committed) => return (committed, None),
+            Err(error) => error,
         };
-        committed.fates = units.iter().map(|_| Fate::Bad(error.to_string())).collect();
-        return (committed, later);
+        match error.cure() {
+            Cure::BisectBatch => self.bisect(batch, &error),
+            Cure::RefuseInserts => self.refuse_inserts(batch, error),
+            Cure::SettleBatch => self.in_doubt(batch, error),
+            Cure::RetryBatch | Cure::StopServer => unsent(batch, error),
+        }
     }
-    let (first, second) = units.split_at(units.len() / 2);
-    let first = Batch { seq: batch.seq, now: batch.now, units: first.to_vec(), ..Batch::default() };
-    let second = Batch { units: second.to_vec(), ..without_units(batch) };
-    let (Committed { mut fates, .. }, stopped) = commit(store, &first);
-    let (mut committed, error) = match stopped {
-        None => commit(store, &second),
-        Some(error) => unsent(&second, error),
-    };
-    fates.append(&mut committed.fates);
-    committed.fates = fates;
-    (committed, error)
-}
 
-/// The batch without its inserts, whose fate is [`Fate::NoSpace`].
-fn refuse_inserts(
-    store: &mut dyn Store,
-    batch: &Batch,
-    error: StoreError,
-) -> (Committed, Option<StoreError>) {
-    let rest = batch.units.iter().filter(|unit| !takes_space(unit)).cloned().collect::<Vec<_>>();
-    if rest.len() == batch.units.len() {
-        return unsent(batch, error);
+    /// A batch that was sent before and not answered.
+    fn commit_again(&mut self, batch: &Batch) -> Outcome {
+        match self.store.settle(batch) {
+            Ok(Some(committed)) => (committed, None),
+            Ok(None) => self.commit(batch),
+            // Whatever it is, what became of the batch is still not known.
+            Err(error) => self.in_doubt(batch, error),
+        }
     }
-    let rest = Batch { units: rest, ..without_units(batch) };
-    let (mut committed, error) = match store.commit(&rest) {
-        Ok(committed) => (committed, None),
-        Err(error) => unsent(&rest, error),
-    };
-    let mut kept = std::mem::take(&mut committed.fates).into_iter();
-    let fate = |unit| if takes_space(unit) { Some(Fate::NoSpace) } else { kept.next() };
-    committed.fates = batch.units.iter().filter_map(fate).collect();
-    (committed, error)
+
+    fn in_doubt(&mut self, batch: &Batch, error: StoreError) -> Outcome {
+        self.doubt = Some(batch.clone());
+        let fates = batch.units.iter().map(|_| Fate::InDoubt).collect();
+        (Committed { fates, ..Committed::default() }, Some(error))
+    }
+
+    /// A part of the batch, as a transaction of its own.
+    fn part(&mut self, of: &Batch, units: Vec<Unit>) -> Batch {
+        self.seq += 1;
+        Batch { seq: self.seq, now: of.now, units, ..Batch::default() }
+    }
+
+    /// The last part of the batch, with what else the batch asks for.
+    fn last_part(&mut self, of: &Batch, units: Vec<Unit>) -> Batch {
+        let (claims, fetch, ids_wanted) = (of.claims.clone(), of.fetch.clone(), of.ids_wanted);
+        let (beats, expired) = (of.beats.clone(), of.expired);
+        Batch { claims, fetch, beats, expired, ids_wanted, ..self.part(of, units) }
+    }
+
+    /// The batch in two halves, each a transaction of its own, in order. What else the batch asks
+    /// for comes with the last half.
+    fn bisect(&mut self, batch: &Batch, error: &StoreError) -> Outcome {
+        let units = &batch.units;
+        if units.len() < 2 {
+            let rest = self.last_part(batch, Vec::new());
+            let (mut committed, later) = match self.store.commit(&rest) {
+                Ok(committed) => (committed, None),
+                Err(later) => (Committed::default(), Some(later)),
+            };
+            committed.fates = units.iter().map(|_| Fate::Bad(error.to_string())).collect();
+            return (committed, later);
+        }
+        let (first, second) = units.split_at(units.len() / 2);
+        let first = self.part(batch, first.to_vec());
+        let (Committed { mut fates, .. }, stopped) = self.commit(&first);
+        let second = self.last_part(batch, second.to_vec());
+        let (mut committed, error) = match stopped {
+            None => self.commit(&second),
+            Some(error) => unsent(&second, error),
+        };
+        fates.append(&mut committed.fates);
+        committed.fates = fates;
+        (committed, error)
+    }
+
+    /// The batch without its inserts, whose fate is [`Fate::NoSpace`].
+    fn refuse_inserts(&mut self, batch: &Batch, error: StoreError) -> Outcome {
+        let units = batch.units.iter().filter(|unit| !takes_space(unit)).cloned();
+        let units = units.collect::<Vec<_>>();
+        if units.len() == batch.units.len() {
+            return unsent(batch, error);
+        }
+        let rest = self.last_part(batch, units);
+        let (mut committed, error) = match self.store.commit(&rest) {
+            Ok(committed) => (committed, None),
+            Err(error) if error.cure() == Cure::SettleBatch => self.in_doubt(&rest, error),
+            Err(error) => unsent(&rest, error),
+        };
+        let mut kept = std::mem::take(&mut committed.fates).into_iter();
+        let fate = |unit| if takes_space(unit) { Some(Fate::NoSpace) } else { kept.next() };
+        committed.fates = batch.units.iter().filter_map(fate).collect();
+        (committed, error)
+    }
 }
 
 fn takes_space(unit: &Unit) -> bool {
     unit.changes.iter().any(|c| matches!(c.kind, ChangeKind::Insert(_) | ChangeKind::Revive(..)))
 }
 
-fn unsent(batch: &Batch, error: StoreError) -> (Committed, Option<StoreError>) {
+fn unsent(batch: &Batch, error: StoreError) -> Outcome {
     let fates = batch.units.iter().map(|_| Fate::Unsent).collect();
     (Committed { fates, ..Committed::default() }, Some(error))
-}
-
-fn without_units(batch: &Batch) -> Batch {
-    let Batch { seq, now, ids_wanted, .. } = *batch;
-    let (claims, fetch) = (batch.claims.clone(), batch.fetch.clone());
-    let (beats, expired) = (batch.beats.clone(), batch.expired);
-    Batch { seq, now, units: Vec::new(), claims, fetch, beats, expired, ids_wanted }
 }

@@ -20,6 +20,13 @@ impl Receipt {
         Receipt(Some(Box::new(answer)))
     }
 
+    /// Answers now what will be settled later; that answer then goes nowhere.
+    pub fn answer_early(&mut self, answer: Result<Answer, Refusal>) {
+        if let Some(settle) = self.0.take() {
+            settle(answer);
+        }
+    }
+
     /// Answers.
     pub fn settle(mut self, answer: Result<Answer, Refusal>) {
         if let Some(settle) = self.0.take() {

@@ -1,8 +1,9 @@
 //! What others may see of the writer without asking it, and the few wishes they can leave with it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::clock::Mono;
 use crate::domain::BandMap;
 
 /// How things stood a moment ago.
@@ -38,7 +39,15 @@ pub struct Views {
     closing: AtomicBool,
     disk_full: AtomicBool,
     beats: AtomicU64,
+    /// When the batch that the persist thread has was handed to it, in microseconds, plus one;
+    /// nought: it has none.
+    sent_at: AtomicU64,
+    /// The number of the newest line to a persist thread, also while that is only being opened.
+    newest_line: AtomicU64,
+    look_for_rows: AtomicBool,
     claim_now: AtomicBool,
+    look_into_inbox: AtomicBool,
+    nodes: AtomicU32,
 }
 
 // Relaxed everywhere: each flag and the counter stand alone, nothing is published through them.
@@ -84,6 +93,36 @@ impl Views {
         self.disk_full.load(Ordering::Relaxed)
     }
 
+    /// Since when the persist thread has been busy with a batch; `None`: it has none.
+    pub fn sent_at(&self) -> Option<Mono> {
+        self.sent_at.load(Ordering::Relaxed).checked_sub(1).map(Mono)
+    }
+
+    pub(crate) fn set_sent_at(&self, at: Option<Mono>) {
+        self.sent_at.store(at.map_or(0, |at| at.0 + 1), Ordering::Relaxed);
+    }
+
+    /// From now on a persist thread with a line of this number is on its way, and the one before
+    /// may be refused by the store.
+    pub fn announce_line(&self, number: u64) {
+        self.newest_line.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// The number of the newest line, also while it is only being opened.
+    pub fn newest_line(&self) -> u64 {
+        self.newest_line.load(Ordering::Relaxed)
+    }
+
+    /// Asks the writer to look for rows that this node holds and does not know of.
+    pub fn look_for_rows(&self) {
+        self.look_for_rows.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_look_for_rows(&self) -> bool {
+        self.look_for_rows.load(Ordering::Relaxed)
+            && self.look_for_rows.swap(false, Ordering::Relaxed)
+    }
+
     /// Says that there are free rows which nobody has counted on.
     pub fn claim_now(&self) {
         self.claim_now.store(true, Ordering::Relaxed);
@@ -93,7 +132,28 @@ impl Views {
         self.claim_now.load(Ordering::Relaxed) && self.claim_now.swap(false, Ordering::Relaxed)
     }
 
-    pub(super) fn beat(&self) {
+    /// Says that another node has left something for this one.
+    pub fn look_into_inbox(&self) {
+        self.look_into_inbox.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there may be something since the last time this was asked.
+    pub fn take_look_into_inbox(&self) -> bool {
+        self.look_into_inbox.load(Ordering::Relaxed)
+            && self.look_into_inbox.swap(false, Ordering::Relaxed)
+    }
+
+    /// How many nodes live on this store, this one included.
+    pub fn nodes(&self) -> u32 {
+        self.nodes.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Says how many nodes live.
+    pub fn set_nodes(&self, nodes: u32) {
+        self.nodes.store(nodes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn beat(&self) {
         self.beats.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -12,7 +12,7 @@ use crossbeam_utils::CachePadded;
 
 use super::sleep::Sleepers;
 use super::sync::{AtomicU8, AtomicU64, Ordering};
-use super::{Board, Ticket};
+use super::{Board, Tenure, Ticket};
 use crate::domain::{Band, BandMap};
 
 /// How tickets are handed out.
@@ -47,6 +47,7 @@ pub struct Entrance<W> {
     board: Board,
     settings: LaneSettings,
     pushed: CachePadded<AtomicU64>,
+    tenure: CachePadded<Tenure>,
 }
 
 /// What others see of a seat's lanes.
@@ -120,6 +121,7 @@ impl<W> Entrance<W> {
             board: Board::new(own.len()),
             settings,
             pushed: CachePadded::new(AtomicU64::new(0)),
+            tenure: CachePadded::new(Tenure::for_ever()),
         }
     }
 
@@ -144,6 +146,11 @@ impl<W> Entrance<W> {
     /// What the cores run and have done.
     pub fn board(&self) -> &Board {
         &self.board
+    }
+
+    /// Until when tickets may be taken.
+    pub fn tenure(&self) -> &Tenure {
+        &self.tenure
     }
 
     /// How the lanes are set up.

@@ -10,6 +10,7 @@ mod scan;
 mod seat;
 mod sleep;
 mod sync;
+mod tenure;
 mod ticket;
 mod window;
 
@@ -26,5 +27,6 @@ pub use pool::{
     Started, Wake, Wishes,
 };
 pub use seat::{Seat, Source, Take, Taken};
+pub use tenure::Tenure;
 pub use ticket::Ticket;
 pub use window::{Window, WindowSizes};

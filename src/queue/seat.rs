@@ -51,6 +51,8 @@ pub struct Seat<W> {
     turn: Band,
     /// Where the last robbed lane was, so that not always the same one is looked at first.
     robbed: usize,
+    /// Whether the last take found that this node may start nothing now.
+    is_barred: bool,
 }
 
 /// What a look through the lanes brought.
@@ -111,7 +113,8 @@ impl<W> Seat<W> {
     ) -> Seat<W> {
         let until_share = share_every(&entrance);
         let turn = Band::High;
-        Seat { index, own, parker, entrance, runs: 0, until_share, turn, robbed: index }
+        let (runs, robbed, is_barred) = (0, index, false);
+        Seat { index, own, parker, entrance, runs, until_share, turn, robbed, is_barred }
     }
 
     /// The seat's number.
@@ -124,8 +127,15 @@ impl<W> Seat<W> {
         &self.entrance
     }
 
+    /// How long a seat sleeps while its node may start nothing.
+    const BARRED: Duration = Duration::from_millis(20);
+
     /// Takes the next ticket; its run starts `now`. The seat's former run must have ended.
     pub fn take(&mut self, now: Moment) -> Take<W> {
+        self.is_barred = self.entrance.tenure().is_over(now.mono);
+        if self.is_barred {
+            return Take::Nothing;
+        }
         let mut scan = self.start_scan();
         loop {
             if let Some(take) = self.look(&mut scan, now, &Tactic::PROMISED) {
@@ -158,8 +168,9 @@ impl<W> Seat<W> {
     /// Sleeps until somebody wakes it or `at_most` has passed; not at all if there are tickets, or
     /// if `is_wanted` says that there is something else to do.
     pub fn sleep(&mut self, at_most: Option<Duration>, is_wanted: impl Fn() -> bool) {
-        let entrance = &self.entrance;
-        let is_work = || entrance.has_tickets() || is_wanted();
+        let (entrance, barred) = (&self.entrance, self.is_barred);
+        let at_most = if barred { Some(Self::BARRED) } else { at_most };
+        let is_work = || (!barred && entrance.has_tickets()) || is_wanted();
         if entrance.sleepers.sleep(self.index, &self.parker, at_most, is_work) {
             board::add(&self.row().parked, 1);
         }

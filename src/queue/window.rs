@@ -29,15 +29,20 @@ pub struct Window {
     tasks: BandMap<usize>,
     bytes: BandMap<usize>,
     due: usize,
+    /// How many ready tasks each band may have now.
+    limits: BandMap<usize>,
 }
 
 impl Window {
     /// An empty window.
     pub fn new(sizes: WindowSizes) -> Window {
-        Window { sizes, tasks: BandMap::default(), bytes: BandMap::default(), due: 0 }
+        let (tasks, bytes) = (BandMap::default(), BandMap::default());
+        let mut window = Window { sizes, tasks, bytes, due: 0, limits: BandMap::default() };
+        window.limits = BandMap([window.capacity(); 5]);
+        window
     }
 
-    /// How many ready tasks one band may have.
+    /// How many ready tasks one band may have at most.
     pub fn capacity(&self) -> usize {
         (self.sizes.tasks_max / Band::ALL.len()).max(1)
     }
@@ -68,7 +73,18 @@ impl Window {
         if self.bytes[band] >= self.sizes.bytes_max / Band::ALL.len() {
             return 0;
         }
-        self.capacity().saturating_sub(self.tasks[band])
+        self.limits[band].saturating_sub(self.tasks[band])
+    }
+
+    /// How many ready tasks the band may have now.
+    pub fn limit(&self, band: Band) -> usize {
+        self.limits[band]
+    }
+
+    /// Lets the band have so many ready tasks from now on, as far as its capacity allows. What is
+    /// there beyond that stays.
+    pub fn set_limit(&mut self, band: Band, tasks: usize) {
+        self.limits[band] = tasks.min(self.capacity());
     }
 
     /// How many more bytes the band has room for.
@@ -112,6 +128,16 @@ mod tests {
         assert!(window.try_admit(Band::Critical, 1));
         window.leave(Band::Low, 1);
         assert!(window.try_admit(Band::Low, 1));
+    }
+
+    #[test]
+    fn a_limit_closes_a_band_early_and_keeps_within_the_capacity() {
+        let mut window = Window::new(WindowSizes { tasks_max: 50, ..WindowSizes::default() });
+        window.set_limit(Band::High, 2);
+        assert_eq!((0..9).filter(|_| window.try_admit(Band::High, 1)).count(), 2);
+        assert!(window.try_admit(Band::Low, 1));
+        window.set_limit(Band::High, 1000);
+        assert_eq!(window.room(Band::High), 8);
     }
 
     #[test]

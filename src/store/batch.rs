@@ -3,12 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Incarnation;
 use crate::domain::{Band, Change, Epoch, Holding, Task, TaskId, Terms, TimeMs};
 
 /// One transaction.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// Rises with every batch of this incarnation.
+    /// Rises with every transaction of this incarnation. A batch may be committed in parts, so
+    /// batches are [`Batch::PARTS`] apart.
     pub seq: u64,
     /// The time of the batch.
     pub now: TimeMs,
@@ -24,6 +26,11 @@ pub struct Batch {
     pub expired: Option<ExpiredAsk>,
     /// How many new ids to take; nought for none.
     pub ids_wanted: u32,
+}
+
+impl Batch {
+    /// How many transactions one batch may become: twice as many as it has units, at most.
+    pub const PARTS: u64 = 1 << 16;
 }
 
 /// Changes that stand or fall together.
@@ -162,6 +169,8 @@ pub enum Fate {
     NoSpace,
     /// Nothing is stored: the store could not be reached. It may be sent again.
     Unsent,
+    /// It is stored, or it is not; nobody knows yet.
+    InDoubt,
 }
 
 /// What an idempotency key led to when it was first used.
@@ -185,8 +194,10 @@ pub struct Claimed {
 /// What is stored under an id.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stored {
-    /// A live row.
+    /// A live row, held by this node or by nobody.
     Live(Box<Task>, Holding),
+    /// A live row that another node holds.
+    Elsewhere(Box<Task>, Incarnation),
     /// An ended task.
     Ended(Box<Task>),
     /// Nothing.

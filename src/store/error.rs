@@ -7,6 +7,12 @@ pub enum StoreError {
     /// It does not answer, or answers that it cannot now; nothing was stored.
     #[error("reach the store: {0}")]
     Unavailable(String),
+    /// It went silent while it was to commit: the batch is stored, or it is not.
+    #[error("learn whether the batch was stored: {0}")]
+    Unknown(String),
+    /// It counts this node among the dead: others have what it held.
+    #[error("write as this node: {0}")]
+    Fenced(String),
     /// It cannot hold this data; nothing was stored.
     #[error("store the data: {0}")]
     Data(String),
@@ -29,11 +35,13 @@ pub enum StoreError {
 pub enum Cure {
     /// Send the same batch again, a little later.
     RetryBatch,
+    /// Keep the batch as it is until [`Store::settle`](super::Store::settle) has an answer.
+    SettleBatch,
     /// Find the unit that does not fit, by halves.
     BisectBatch,
     /// Refuse what takes more space, send the rest again.
     RefuseInserts,
-    /// End the process and start from the disk; never try that sync again.
+    /// End the process and start from what is stored; never try that sync again.
     StopServer,
 }
 
@@ -42,9 +50,12 @@ impl StoreError {
     pub fn cure(&self) -> Cure {
         match self {
             StoreError::Unavailable(_) | StoreError::TooBroad { .. } => Cure::RetryBatch,
+            StoreError::Unknown(_) => Cure::SettleBatch,
             StoreError::Data(_) => Cure::BisectBatch,
             StoreError::Full(_) => Cure::RefuseInserts,
-            StoreError::Broken(_) | StoreError::Unusable(_) => Cure::StopServer,
+            StoreError::Broken(_) | StoreError::Unusable(_) | StoreError::Fenced(_) => {
+                Cure::StopServer
+            }
         }
     }
 }

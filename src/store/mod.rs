@@ -14,6 +14,7 @@ mod error;
 mod ids;
 #[doc(hidden)]
 pub mod memory;
+mod nodes;
 mod order;
 mod query;
 pub mod redis;
@@ -26,6 +27,7 @@ pub use batch::{
     Stored, Taker, Unit,
 };
 pub use error::{Cure, StoreError};
+pub use nodes::{Incarnation, NodeId, Nodes, Peer, Reaped, Standing, Wish, WishId};
 pub use query::{
     Bucket, Count, Cursor, Filter, LeaseCount, Page, PageAsk, Place, ScheduledAsk, SortField,
     Sorting,
@@ -49,8 +51,9 @@ pub enum Durability {
 pub trait Store: Send {
     /// Commits the batch as one transaction and says how each unit fared, in order.
     ///
-    /// All or nothing: after an error nothing of the batch is stored, unless the error says that
-    /// the outcome is unknown.
+    /// All or nothing: after an error nothing of the batch is stored, unless the error is
+    /// [`StoreError::Unknown`]. Then nothing else may be committed before [`Store::settle`] has
+    /// said what became of it.
     fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError>;
 
     /// Ids of rows that may be free and due, earliest first. The claims of the next commit, and of
@@ -58,9 +61,24 @@ pub trait Store: Send {
     /// what a claim asks for, is passed over. A store that gains nothing by it need not listen.
     fn hint(&mut self, _ids: Vec<TaskId>) {}
 
-    /// Takes over what the former incarnation held: every held row gets the next epoch and the
-    /// suspicion that a crash leaves, or none where it was released. Called once, before the first
-    /// commit. Decoding runs on `pool`.
+    /// What became of a batch whose commit gave no answer: `Some` if it is stored, `None` if it is
+    /// not and never will be. Whatever session sent it is ended first. What the batch asked for
+    /// beside its units is lost with the answer: see [`Store::owned`].
+    ///
+    /// A store that always answers need not have this.
+    fn settle(&mut self, _batch: &Batch) -> Result<Option<Committed>, StoreError> {
+        Ok(None)
+    }
+
+    /// The ids of all rows this node holds: how it finds rows that came to it by a claim whose
+    /// answer was lost, or from a node that died. Only a store with [`Store::nodes`] is asked.
+    fn owned(&mut self) -> Result<Vec<TaskId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Takes over what this node's former incarnation held: every held row gets the next epoch and
+    /// the suspicion that a crash leaves, or none where it was released. The former incarnation can
+    /// write no more. Called once, before the first commit. Decoding runs on `pool`.
     fn recover(&mut self, now: TimeMs, pool: &rayon::ThreadPool) -> Result<Recovered, StoreError>;
 
     /// Takes the next `count` ids, never given out before.
@@ -83,11 +101,31 @@ pub trait Store: Send {
     /// A reader for another thread.
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
 
+    /// The side on which nodes know of each other, for another thread; `None` where one server has
+    /// the store to itself.
+    fn nodes(&self) -> Result<Option<Box<dyn Nodes>>, StoreError> {
+        Ok(None)
+    }
+
+    /// The way to a new writing side of the same incarnation, in place of one that hangs; `None`
+    /// where there is no way round it.
+    fn reopener(&self) -> Option<Arc<dyn Reopen>> {
+        None
+    }
+
     /// What a commit promises.
     fn durability(&self) -> Durability;
 
     /// One line for people: the kind of store and where it is, without secrets.
     fn describe(&self) -> String;
+}
+
+/// Opens the writing side of a store anew.
+pub trait Reopen: Send + Sync {
+    /// The new writing side with this number; they rise from 1. Those before are ended first, with
+    /// their sessions: whatever they were doing is stored by then, or never will be, and from then
+    /// on they are fenced. So is this one if a later one is there already.
+    fn reopen(&self, writer: u64) -> Result<Box<dyn Store>, StoreError>;
 }
 
 /// The reading side of a store; one for each reading thread. Each call sees one snapshot.

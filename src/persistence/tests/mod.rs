@@ -3,7 +3,9 @@
 
 mod commands;
 mod corners;
+mod doubt;
 mod faults;
 mod node;
 mod rooms;
+mod several;
 mod starts;

@@ -12,14 +12,17 @@ use crate::domain::{
 };
 use crate::persistence::{
     Answer, Chore, Command, Ends, Happened, MailboxSizes, Message, Order, Persist, PersistStep,
-    Posts, Receipt, Refusal, Report, Served, Views, Work, Writer, WriterSettings, WriterStep,
+    Posts, Receipt, Refusal, Report, Served, Views, Work, Writer, WriterSettings, WriterStep, line,
     mailbox,
 };
 use crate::queue::{
     CrewSizes, Entrance, LaneSettings, LineSetup, Moment, Pool, Seat, Started, Take, WindowSizes,
 };
 use crate::store::memory::MemoryDisk;
-use crate::store::{Batch, Committed, Durability, PruneAsk, Reader, Recovered, Store, StoreError};
+use crate::store::{
+    Batch, Committed, Durability, NodeId, Nodes, PruneAsk, Reader, Recovered, Reopen, Store,
+    StoreError,
+};
 
 pub(super) const START: TimeMs = TimeMs(1_700_000_000_000);
 
@@ -41,6 +44,18 @@ impl Store for Faulty {
     }
     fn recover(&mut self, now: TimeMs, pool: &rayon::ThreadPool) -> Result<Recovered, StoreError> {
         self.inner.recover(now, pool)
+    }
+    fn settle(&mut self, batch: &Batch) -> Result<Option<Committed>, StoreError> {
+        self.inner.settle(batch)
+    }
+    fn owned(&mut self) -> Result<Vec<TaskId>, StoreError> {
+        self.inner.owned()
+    }
+    fn nodes(&self) -> Result<Option<Box<dyn Nodes>>, StoreError> {
+        self.inner.nodes()
+    }
+    fn reopener(&self) -> Option<Arc<dyn Reopen>> {
+        self.inner.reopener()
     }
     fn take_ids(&mut self, count: u32) -> Result<std::ops::Range<u64>, StoreError> {
         self.inner.take_ids(count)
@@ -78,6 +93,10 @@ pub(super) struct Node {
     pub views: Arc<Views>,
     pub script: Script,
     pub reader: Box<dyn Reader>,
+    pub disk: MemoryDisk,
+    pub nodes: Box<dyn Nodes>,
+    pub reopener: Arc<dyn Reopen>,
+    chores_in: Receiver<Chore>,
     writer: Writer,
     persist: Persist,
     seat: Seat<Work>,
@@ -92,19 +111,32 @@ impl Node {
 
     /// A start on what `store` holds.
     pub fn on(store: &MemoryDisk, clock: Arc<ManualClock>, window: WindowSizes) -> Node {
+        Node::join(store, NodeId(0), clock, window)
+    }
+
+    /// A start as one of several nodes on what `store` holds.
+    pub fn join(
+        store: &MemoryDisk,
+        id: NodeId,
+        clock: Arc<ManualClock>,
+        window: WindowSizes,
+    ) -> Node {
+        let disk = store.clone();
         let script = Script::default();
-        let inner: Box<dyn Store> = Box::new(store.open());
+        let inner: Box<dyn Store> = Box::new(store.join(id, "n"));
         let mut store = Faulty { inner, script: Arc::clone(&script) };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let recovered = store.recover(clock.now(), &pool).unwrap();
         let ids = store.take_ids(65_536).unwrap();
         let reader = store.reader().unwrap();
+        let nodes = store.nodes().unwrap().expect("many may use it");
+        let reopener = store.reopener().expect("it can be opened again");
         let (posts, inbox) = mailbox(MailboxSizes { requests: 1024, reports: 64 });
-        let (jobs, jobs_in) = bounded(1);
+        let (line, line_end) = line(0);
         let (chores, chores_in) = bounded(8);
         let settled = posts.settled.clone();
         let persist =
-            Persist::new(Box::new(store), jobs_in, chores_in, settled, posts.bell.clone());
+            Persist::new(Box::new(store), line_end, chores_in.clone(), settled, posts.bell.clone());
         let (lanes, mut seats) = Entrance::new(1, LaneSettings::default());
         let views = Arc::new(Views::default());
         let settings = WriterSettings {
@@ -117,18 +149,34 @@ impl Node {
             types_max: 10,
             window,
             crashes_max: 3,
+            is_shared: id != NodeId(0),
             seed: 1,
         };
         let clock_of = Arc::clone(&clock) as Arc<dyn Clock>;
-        let line = LineSetup { name: "SLOW".into(), limit: 2, rate: None, guards: Vec::new() };
+        let setup = LineSetup { name: "SLOW".into(), limit: 2, rate: None, guards: Vec::new() };
         let crew =
             CrewSizes { threads_kept: 2, threads_max: 2, keep_alive: Duration::from_secs(1) };
-        let pool = Arc::new(Pool::new(vec![line], crew, 100, |_| Duration::from_secs(10)));
+        let pool = Arc::new(Pool::new(vec![setup], crew, 100, |_| Duration::from_secs(10)));
         let views_of = Arc::clone(&views);
-        let ends = Ends { inbox, jobs, lanes, pool: Arc::clone(&pool), views: views_of };
+        let ends = Ends { inbox, line, lanes, pool: Arc::clone(&pool), views: views_of };
         let writer = Writer::new(settings, clock_of, ends, recovered, ids);
         let seat = seats.remove(0);
-        Node { clock, posts, views, script, reader, writer, persist, seat, pool, chores }
+        Node {
+            clock,
+            posts,
+            views,
+            script,
+            reader,
+            disk,
+            nodes,
+            reopener,
+            chores_in,
+            writer,
+            persist,
+            seat,
+            pool,
+            chores,
+        }
     }
 
     /// Steps until nothing is left to do at this moment.
@@ -153,6 +201,18 @@ impl Node {
     /// One step of the persist thread alone.
     pub fn commit(&mut self) -> PersistStep {
         self.persist.step()
+    }
+
+    /// Leaves the persist thread behind, wherever it hangs, and lets another take its place. The
+    /// old one comes back, for the test to wake it.
+    pub fn relieve(&mut self, number: u64) -> Persist {
+        self.views.announce_line(number);
+        let store = self.reopener.reopen(number).unwrap();
+        let (line, line_end) = line(number);
+        let (chores, settled) = (self.chores_in.clone(), self.posts.settled.clone());
+        let next = Persist::new(store, line_end, chores, settled, self.posts.bell.clone());
+        self.posts.lines.send(line).unwrap();
+        std::mem::replace(&mut self.persist, next)
     }
 
     pub fn pass(&mut self, time: Duration) {

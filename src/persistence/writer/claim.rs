@@ -23,6 +23,11 @@ impl Writer {
         if self.under_way.is_some() || self.outage.is_some() || self.views.closing() {
             return;
         }
+        self.wants_owned |= self.views.take_look_for_rows();
+        while let Some(id) = self.unknown.pop_front_if(|_| !self.pending.is_full()) {
+            self.pending.changes += 1;
+            self.pending.wanted.entry(id).or_default();
+        }
         if self.ids_left() < u64::from(Self::ID_BLOCK / 2) {
             self.pending.ids_wanted = Self::ID_BLOCK;
         }
@@ -38,7 +43,7 @@ impl Writer {
         for band in Band::ALL {
             let room = self.window.room(band);
             let enough = room.min(Self::CLAIM_MAX);
-            let worth_it = enough >= Self::CLAIM_MAX.min(self.window.capacity() / 2);
+            let worth_it = enough >= Self::CLAIM_MAX.min(self.window.limit(band) / 2);
             if enough > 0 && (poll || (self.backlog.waits(band) && worth_it)) {
                 self.pending.claims.push(ClaimAsk {
                     bands: Bands::One(band),
@@ -64,6 +69,14 @@ impl Writer {
         }
     }
 
+    /// Where the store is shared, keeps what is in memory to what is started soon.
+    pub(super) fn adjust_rooms(&mut self, mono: Mono) {
+        let Some(rooms) = self.pace.as_mut().and_then(|pace| pace.look(mono)) else { return };
+        for band in Band::ALL {
+            self.window.set_limit(band, rooms[band]);
+        }
+    }
+
     /// Takes claimed rows into memory.
     pub(super) fn take_claimed(&mut self, seq: u64, ask: &ClaimAsk, claimed: Claimed, now: TimeMs) {
         if !self.kinds.claimed(ask, &claimed, seq) {
@@ -83,7 +96,7 @@ impl Writer {
             }
             let busy = self.live.insert(live).busy;
             if !busy {
-                self.place(id, now);
+                self.settle_in(id, now);
             }
         }
     }
@@ -104,7 +117,8 @@ impl Writer {
         }
     }
 
-    /// Takes over a task that the former incarnation held.
+    /// Takes over a task that this node holds and memory does not know: its former incarnation
+    /// held it, or it came to this one unseen.
     pub(super) fn adopt(&mut self, task: Task) {
         let now = self.clock.now();
         let (id, state) = (task.id, &task.state);
@@ -113,15 +127,20 @@ impl Writer {
             StatusKind::Running => Room::None,
             _ => self.admit(&task.spec, true),
         };
-        let poison = matches!(state.suspicion,
-            Suspicion::Loner { crashes, .. } if crashes >= self.crashes_max);
         let mut live = LiveTask::new(task, Home::Held);
         live.room = room;
-        let live = self.live.insert(live);
-        let (status, cancelled) = (live.task.state.status, live.task.state.cancel_requested);
-        if cancelled {
+        self.live.insert(live);
+        self.settle_in(id, now);
+    }
+
+    /// A task that comes with a past: it ends at once if that is settled, or finds its place.
+    fn settle_in(&mut self, id: TaskId, now: TimeMs) {
+        let Some(state) = self.live.get(id).map(|live| &live.task.state) else { return };
+        let poison = matches!(state.suspicion,
+            Suspicion::Loner { crashes, .. } if crashes >= self.crashes_max);
+        if state.cancel_requested {
             self.end_unstarted(id, now);
-        } else if poison && status == Status::Queued {
+        } else if poison && state.status == Status::Queued {
             self.end_poison(id, now);
         } else {
             self.place(id, now);

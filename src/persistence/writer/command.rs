@@ -38,13 +38,15 @@ impl Writer {
             }
             return live.waiting.push_back(Waiting::Command(command, receipt));
         }
+        // Others may change what this node does not hold.
+        let again = (live.home != Home::Held).then_some(command);
         match self.rule(id, command, now) {
             Ruling::Answer(answer) => {
                 receipt.settle(answer);
                 self.let_visitor_go(id);
             }
             Ruling::Change(state, then) => {
-                self.decide(id, state, Sequel::Commanded { receipt, then }, now);
+                self.decide(id, state, Sequel::Commanded { receipt, then, again }, now);
             }
         }
     }
@@ -61,8 +63,15 @@ impl Writer {
             _ if self.live.get(id).is_some() => None,
             Stored::Live(task, Holding::Free) => Some(LiveTask::new(*task, Home::Free)),
             Stored::Ended(task) => Some(LiveTask::new(*task, Home::Ended)),
-            // Held, but not by this node's memory: some other node's.
-            Stored::Live(_, Holding::Held) => return refuse_all(commands, &Refusal::Busy),
+            // Ours, but memory does not know it: it came by a claim whose answer was lost, or from
+            // a node that died.
+            Stored::Live(task, Holding::Held) => {
+                self.adopt(*task);
+                None
+            }
+            Stored::Elsewhere(_, holder) => {
+                return refuse_all(commands, &Refusal::HeldElsewhere(holder));
+            }
             Stored::Missing => return refuse_all(commands, &Refusal::NotFound),
         };
         if let Some(visitor) = visitor {

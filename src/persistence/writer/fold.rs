@@ -11,26 +11,77 @@ use crate::domain::{
 };
 use crate::persistence::kinds::Kinds;
 use crate::persistence::live::{Doing, Home, LiveTask, Room};
-use crate::persistence::pending::{Sequel, Then, UnderWay};
+use crate::persistence::pending::{Sequel, Then, UnderWay, weight};
+use crate::persistence::persist::Doubt;
 use crate::persistence::{Answer, Met, Refusal};
-use crate::store::{Batch, Committed, Cure, Fate, StoreError, Unit};
+use crate::store::{Batch, Claimed, Committed, Cure, Fate, StoreError, Unit};
 
 impl Writer {
     pub(super) fn take_settled(&mut self, now: TimeMs, mono: Mono) -> Result<bool, StoreError> {
-        let Ok(settled) = self.inbox.settled.try_recv() else { return Ok(false) };
-        let Some(way) = self.under_way.take() else { return Ok(false) };
-        match settled.error {
-            Some(error) if error.cure() == Cure::StopServer => return Err(error),
-            Some(error) => self.note_outage(&error, mono),
+        let mut ran = self.take_line();
+        let Ok(mut settled) = self.inbox.settled.try_recv() else { return Ok(ran) };
+        ran = true;
+        if settled.line != self.line.number() {
+            // From a thread that was left behind; its successor finds out what became of the batch.
+            return Ok(ran);
+        }
+        let Some(way) = self.under_way.take() else { return Ok(ran) };
+        self.views.set_sent_at(None);
+        match &settled.error {
+            Some(error @ StoreError::Fenced(_)) if self.is_superseded() => {
+                // Not the node is refused, but only the writing side that another one replaces.
+                log::info!("failed to {error}; the batch waits for it");
+                settled.doubt = Some(Doubt::Whole);
+            }
+            Some(error) if error.cure() == Cure::StopServer => return Err(error.clone()),
+            Some(error) => self.note_outage(error, mono),
             None => {
                 if self.outage.take().is_some() {
                     log::info!("the store answers again");
                 }
             }
         }
-        self.fold(way, settled.committed, now);
+        // What a silent store was asked for beside its units may have come to this node all the
+        // same, as rows it holds.
+        self.wants_owned |= settled.doubt.is_some()
+            || settled.error.as_ref().is_some_and(|error| error.cure() == Cure::SettleBatch);
+        match settled.doubt {
+            Some(Doubt::Whole) => self.under_way = Some(UnderWay { sent_at: None, ..way }),
+            Some(Doubt::Part(part)) => self.fold(way, settled.committed, Some(part), now),
+            None => self.fold(way, settled.committed, None, now),
+        }
+        self.take_owned(settled.owned);
         self.lanes.wake(std::mem::take(&mut self.pushed));
-        Ok(true)
+        Ok(ran)
+    }
+
+    /// Another persist thread has taken over: what the one before had is sent again.
+    fn take_line(&mut self) -> bool {
+        let mut ran = false;
+        while let Ok(line) = self.inbox.lines.try_recv() {
+            ran = true;
+            std::mem::replace(&mut self.line, line).cut();
+            if let Some(way) = &mut self.under_way {
+                way.sent_at = None;
+            }
+            if let Some(outage) = &mut self.outage {
+                outage.try_at = self.clock.mono();
+            }
+            self.views.set_sent_at(None);
+            self.wants_owned = true;
+        }
+        ran
+    }
+
+    /// Notes the rows that this node holds and memory does not know.
+    fn take_owned(&mut self, owned: Option<Vec<TaskId>>) {
+        let Some(owned) = owned else { return };
+        let known = |id: &TaskId| self.live.get(*id).is_some_and(|live| live.home == Home::Held);
+        let unknown: Vec<TaskId> = owned.into_iter().filter(|id| !known(id)).collect();
+        if !unknown.is_empty() {
+            log::info!("{} rows are held by this node and are looked up", unknown.len());
+        }
+        self.unknown = unknown.into();
     }
 
     fn note_outage(&mut self, error: &StoreError, mono: Mono) {
@@ -44,33 +95,47 @@ impl Writer {
         self.outage = Some(Outage { since, try_at: mono.plus(wait), wait });
     }
 
-    fn fold(&mut self, way: UnderWay, committed: Committed, now: TimeMs) {
-        let Batch { seq, units, claims, fetch, .. } =
-            Arc::try_unwrap(way.batch).unwrap_or_else(|shared| (*shared).clone());
+    /// Folds in what became of a batch; a part that is still in doubt stays under way.
+    fn fold(&mut self, way: UnderWay, committed: Committed, doubt: Option<Batch>, now: TimeMs) {
+        let UnderWay { batch, sequels, mut wanted, keys, since, told, again, .. } = way;
+        let Batch { seq, units, claims, fetch, ids_wanted, .. } =
+            Arc::try_unwrap(batch).unwrap_or_else(|shared| (*shared).clone());
         self.view.batches += 1;
-        let mut unsent = (Vec::new(), Vec::new());
-        for ((unit, sequel), fate) in units.into_iter().zip(way.sequels).zip(committed.fates) {
-            if fate == Fate::Unsent {
-                unsent.0.push(unit);
-                unsent.1.push(sequel);
-            } else {
-                self.fold_unit(unit, sequel, fate, now);
+        let (mut unsent, mut doubted) = ((Vec::new(), Vec::new()), Vec::new());
+        for ((unit, sequel), fate) in units.into_iter().zip(sequels).zip(committed.fates) {
+            match fate {
+                Fate::Unsent => {
+                    unsent.0.push(unit);
+                    unsent.1.push(sequel);
+                }
+                Fate::InDoubt => doubted.push(sequel),
+                fate => self.fold_unit(unit, sequel, fate, now),
             }
         }
         self.send_again(unsent);
-        for (ask, claimed) in claims.iter().zip(committed.claimed) {
+        // Where the answer was lost nobody knows whether there is more; the next claims will tell.
+        let lost = || Claimed { has_more: true, ..Claimed::default() };
+        let lost = std::iter::repeat_with(lost).take(if again { claims.len() } else { 0 });
+        let claimed = committed.claimed.into_iter().chain(lost);
+        for (ask, claimed) in claims.iter().zip(claimed) {
             self.take_claimed(seq, ask, claimed, now);
         }
-        if let Some(ids) = committed.ids {
+        if let Some(ids) = committed.ids.filter(|_| ids_wanted > 0) {
             // Blocks follow each other on one node, but what is left of the old one is given up
             // where they do not.
             let follows = self.ids.end == ids.start;
             self.ids = if follows { self.ids.start..ids.end } else { ids };
         }
-        let mut wanted = way.wanted;
         for (id, stored) in fetch.into_iter().zip(committed.fetched) {
             let commands = wanted.remove(&id).unwrap_or_default();
             self.take_fetched(id, stored, commands, now);
+        }
+        if let Some(batch) = doubt {
+            let (batch, sent_at) = (Arc::new(batch), None);
+            let sequels = doubted;
+            let way = UnderWay { batch, sequels, wanted, keys, since, sent_at, again, told };
+            self.under_way = Some(way);
+            return;
         }
         for (id, commands) in wanted {
             self.pending.wanted.entry(id).or_default().extend(commands);
@@ -86,7 +151,7 @@ impl Writer {
         let changes = units.iter().flat_map(|unit| &unit.changes);
         for change in changes {
             self.pending.changes += 1;
-            self.pending.bytes += change.task.spec.weight();
+            self.pending.bytes += weight(change);
         }
         // What was left out in this batch is left out in the next one.
         self.backlog.leave_out_again(self.seq + 1);
@@ -111,6 +176,9 @@ impl Writer {
             Fate::UniqueTaken(holder) => {
                 self.refused(unit, sequel, Refusal::UniqueTaken(holder), now);
             }
+            Fate::Stale if matches!(sequel, Sequel::Commanded { again: Some(_), .. }) => {
+                self.command_again(unit, sequel, now);
+            }
             Fate::Stale => {
                 self.view.stale_changes += 1;
                 log::warn!("a change was stale: {:?}", unit.changes.first().map(|c| c.task.id));
@@ -119,8 +187,23 @@ impl Writer {
             Fate::Bad(why) if matches!(sequel, Sequel::Ended) => self.ended_badly(unit, &why, now),
             Fate::Bad(why) => self.refused(unit, sequel, Refusal::Bad(why), now),
             Fate::NoSpace => self.refused(unit, sequel, Refusal::NoSpace, now),
-            Fate::Unsent => {}
+            Fate::Unsent | Fate::InDoubt => {}
         }
+    }
+
+    /// Another node was quicker to move a row that nobody held: the command meets it as it is now.
+    /// Each round needs such a move, so there is an end of it.
+    fn command_again(&mut self, unit: Unit, sequel: Sequel, now: TimeMs) {
+        let Sequel::Commanded { receipt, again: Some(command), .. } = sequel else { return };
+        let Some(id) = unit.changes.first().map(|change| change.task.id) else { return };
+        // Where this node's own claim was quicker it is in memory, and stays.
+        if self.live.get(id).is_some_and(|live| live.home == Home::Held) {
+            self.undo(unit, now);
+        } else {
+            unit.changes.iter().for_each(|change| self.give_back_room(change));
+            self.forget(id, now);
+        }
+        self.command(id, command, receipt, now);
     }
 
     fn applied(&mut self, unit: Unit, sequel: Sequel, now: TimeMs) {
@@ -130,7 +213,7 @@ impl Writer {
                 unit.changes.into_iter().for_each(|change| self.take_over(change, now));
                 receipt.settle(Ok(Answer::Stored { tasks, created: true }));
             }
-            Sequel::Commanded { receipt, then } => {
+            Sequel::Commanded { receipt, then, .. } => {
                 if let Some(change) = unit.changes.into_iter().next() {
                     let answer = self.commanded(change, then, now);
                     receipt.settle(Ok(answer));
@@ -249,7 +332,12 @@ impl Writer {
     pub(super) fn leave_room(&mut self, room: Room, band: crate::domain::Band) {
         match room {
             Room::None => {}
-            Room::Window(weight) => self.window.leave(band, weight),
+            Room::Window(weight) => {
+                self.window.leave(band, weight);
+                if let Some(pace) = &mut self.pace {
+                    pace.note(band);
+                }
+            }
             Room::Own(kind, weight) => self.kinds.leave(kind, band, weight),
             Room::Due => self.window.leave_due(),
         }

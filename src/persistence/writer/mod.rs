@@ -14,6 +14,7 @@
 mod claim;
 mod command;
 mod fold;
+mod pace;
 mod report;
 mod submit;
 mod timers;
@@ -23,14 +24,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
+use self::pace::Pace;
 use super::backlog::Backlog;
 use super::kinds::{Kinds, Served};
+use super::line::{Job, Line, Sending};
 use super::live::{Doing, Live, LiveTask, Room, Waiting};
 use super::mailbox::Inbox;
 use super::pending::{Pending, UnderWay};
-use super::persist::Job;
 use super::suspects::Suspects;
 use super::view::{View, Views};
 use super::{Answer, Message, Receipt, Refusal, Seen, Ticket, Work};
@@ -50,6 +50,8 @@ pub struct WriterSettings {
     pub window: WindowSizes,
     /// How many crashes alone end a suspect.
     pub crashes_max: u8,
+    /// Whether other nodes share the store, so that the rest of a backlog is better left to them.
+    pub is_shared: bool,
     /// Seeds the jitter of retries.
     pub seed: u64,
 }
@@ -58,8 +60,8 @@ pub struct WriterSettings {
 pub struct Ends {
     /// What comes in.
     pub inbox: Inbox,
-    /// Batches for the persist thread.
-    pub jobs: Sender<Job>,
+    /// The line to the persist thread.
+    pub line: Line,
     /// Tickets for the cores.
     pub lanes: Arc<Entrance<Work>>,
     /// Tickets for the threads whose runs block.
@@ -83,7 +85,7 @@ pub enum WriterStep {
 pub struct Writer {
     clock: Arc<dyn Clock>,
     inbox: Inbox,
-    jobs: Sender<Job>,
+    line: Line,
     lanes: Arc<Entrance<Work>>,
     pool: Arc<Pool<Work>>,
     views: Arc<Views>,
@@ -91,7 +93,13 @@ pub struct Writer {
     live: Live,
     due: DueHeap,
     window: Window,
+    /// How fast the window empties, where that decides how large it is.
+    pace: Option<Pace>,
     pending: Pending,
+    /// Rows this node holds and memory does not know, to be looked up.
+    unknown: VecDeque<TaskId>,
+    /// Whether the store is to be asked for such rows.
+    wants_owned: bool,
     under_way: Option<UnderWay>,
     suspects: Suspects,
     /// Attempts that were left behind and have not ended yet; their tasks start only after that.
@@ -127,6 +135,8 @@ struct Outage {
 impl Writer {
     /// How long a request may wait for a store that does not answer before it is refused.
     const PATIENCE: Duration = Duration::from_millis(1200);
+    /// How long the requests in a batch may wait for a store that does not say what became of it.
+    const DOUBT: Duration = Duration::from_millis(2500);
     /// How often free rows are looked for when nothing else says that there are some.
     const POLL: Duration = Duration::from_secs(1);
     /// How long a row may say less than memory does.
@@ -142,13 +152,13 @@ impl Writer {
         recovered: Recovered,
         ids: Range<u64>,
     ) -> Writer {
-        let Ends { inbox, jobs, lanes, pool, views } = ends;
+        let Ends { inbox, line, lanes, pool, views } = ends;
         let (bytes_max, types_max) = (settings.window.bytes_max, settings.types_max);
         let kinds = Kinds::new(&settings.served, recovered.types, bytes_max, types_max);
         let mut writer = Writer {
             clock,
             inbox,
-            jobs,
+            line,
             lanes,
             pool,
             views,
@@ -156,7 +166,10 @@ impl Writer {
             live: Live::default(),
             due: DueHeap::new(),
             window: Window::new(settings.window),
+            pace: settings.is_shared.then(Pace::default),
             pending: Pending::default(),
+            unknown: VecDeque::new(),
+            wants_owned: false,
             under_way: None,
             suspects: Suspects::default(),
             left_behind: HashMap::default(),
@@ -192,6 +205,7 @@ impl Writer {
         if self.kinds.has_lines() {
             self.kinds.set_line_capacities(&self.pool.capacities(mono));
         }
+        self.adjust_rooms(mono);
         let mut ran = self.take_settled(now, mono)?;
         ran |= self.take_reports(now);
         ran |= self.ring_timers(now);
@@ -221,7 +235,8 @@ impl Writer {
         let due = due.map_or(longest, |due| Duration::from_millis(due.since_ms(now)));
         let late = self.unwritten.front().filter(|_| room);
         let late = late.map_or(longest, |(at, _)| Self::LAG.saturating_sub(mono.since(*at)));
-        let again = self.outage.as_ref().filter(|_| self.under_way.is_none());
+        let sent = self.under_way.as_ref().is_some_and(|way| way.sent_at.is_some());
+        let again = self.outage.as_ref().filter(|_| !sent);
         let again = again.map_or(longest, |outage| outage.try_at.since(mono));
         late.min(again).min(due).min(longest)
     }
@@ -356,26 +371,31 @@ impl Writer {
     }
 
     /// Refuses requests that have waited too long for a store that does not answer. Those in the
-    /// batch under way are not among them: what became of them is not known yet.
+    /// batch under way wait longer and are told something else: it may be stored.
     fn lose_patience(&mut self, mono: Mono) {
-        if self.pending.since.is_none() {
-            return;
+        if let Some(way) = self.under_way.as_mut().filter(|way| !way.told)
+            && mono.since(way.since) > Self::DOUBT
+        {
+            way.tell_doubt();
         }
-        if self.is_down(mono) {
+        if self.pending.since.is_some() && self.is_down(mono) {
             self.refuse_pending(&Refusal::StoreDown);
         }
     }
 
     fn send_batch(&mut self, now: TimeMs, mono: Mono) -> bool {
         let waits = self.outage.as_ref().is_some_and(|outage| outage.try_at > mono);
-        if self.under_way.is_some() || waits {
+        if waits {
             return false;
         }
-        if self.pending.is_empty() && self.outage.is_none() {
+        if self.under_way.is_some() {
+            return self.send_way(Sending::Again, mono);
+        }
+        if self.pending.is_empty() && self.outage.is_none() && !self.wants_owned {
             return false;
         }
         let pending = std::mem::take(&mut self.pending);
-        self.seq += 1;
+        self.seq += Batch::PARTS;
         let batch = Arc::new(Batch {
             seq: self.seq,
             now,
@@ -387,12 +407,33 @@ impl Writer {
             ids_wanted: pending.ids_wanted,
         });
         let (sequels, wanted, keys) = (pending.sequels, pending.wanted, pending.keys);
-        let job = Job(Arc::clone(&batch));
-        self.under_way = Some(UnderWay { batch, sequels, wanted, keys, since: mono });
-        // The channel holds one job and none is under way; only a dead persist thread refuses,
-        // and that has ended the process already.
-        let _ = self.jobs.try_send(job);
+        let (since, sent_at, told, again) = (mono, None, false, false);
+        let way = UnderWay { batch, sequels, wanted, keys, since, sent_at, again, told };
+        self.under_way = Some(way);
+        self.send_way(Sending::First, mono)
+    }
+
+    /// Hands the batch under way to the persist thread, if that does not have it.
+    fn send_way(&mut self, sending: Sending, mono: Mono) -> bool {
+        let superseded = self.is_superseded();
+        let Some(way) = self.under_way.as_mut().filter(|way| way.sent_at.is_none()) else {
+            return false;
+        };
+        if superseded && sending == Sending::Again {
+            // The store may listen to the next persist thread only; it comes in a moment.
+            return false;
+        }
+        way.sent_at = Some(mono);
+        way.again |= sending == Sending::Again;
+        self.views.set_sent_at(way.sent_at);
+        let owned = std::mem::take(&mut self.wants_owned);
+        self.line.send(Job { batch: Arc::clone(&way.batch), sending, owned });
         true
+    }
+
+    /// Whether another persist thread is on its way to take the present one's place.
+    fn is_superseded(&self) -> bool {
+        self.views.newest_line() > self.line.number()
     }
 
     /// Shows others how things stand, now and then.

@@ -7,6 +7,7 @@ pub(super) mod claiming;
 pub(super) mod histories;
 pub(super) mod keys;
 pub(super) mod leasing;
+pub(super) mod nodes;
 pub(super) mod reading;
 pub(super) mod sample;
 pub(super) mod starting;

@@ -3,23 +3,30 @@
 //!
 //! [`MemoryDisk`] is what would be on the disk. It outlives the stores opened on it, so a test can
 //! "crash" by dropping a store and opening the next, can look inside, and can script faults.
+//! Several nodes may have stores open on it at once, as servers share a database.
 
+mod nodes;
 mod reader;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::nodes::MemoryNodes;
 use self::table::Table;
-use super::{Batch, Committed, Durability, PruneAsk, Reader, Recovered, Store, StoreError, Stored};
+use super::{
+    Batch, Committed, Durability, Incarnation, NodeId, Nodes, PruneAsk, Reader, Recovered, Reopen,
+    Store, StoreError, Stored,
+};
+use crate::clock::Clock;
 use crate::domain::{Task, TaskId, TimeMs};
 
 /// What a test makes of one commit.
 pub enum Fault {
     /// It fails and nothing is stored.
     Fail(StoreError),
-    /// It is stored, but the answer is this error: the outcome is unknown to the caller.
+    /// It is stored, but the answer is this error: the caller does not learn how it fared.
     FailAfter(StoreError),
     /// Runs first, and may wait for as long as the test likes; then the commit goes on.
     Stall(Box<dyn FnOnce() + Send>),
@@ -35,6 +42,24 @@ struct Content {
     commits: u64,
     faults: BTreeMap<u64, Fault>,
     refused_name: Option<Box<str>>,
+    clock: Option<Arc<dyn Clock>>,
+    is_down: bool,
+    cut_off: BTreeSet<Incarnation>,
+}
+
+impl Content {
+    /// Whether a node can reach it.
+    fn reach(&self, node: Incarnation) -> Result<(), StoreError> {
+        if self.is_down || self.cut_off.contains(&node) {
+            return Err(StoreError::Unavailable("it is down".into()));
+        }
+        Ok(())
+    }
+
+    /// The time leases are counted by.
+    fn now(&self) -> TimeMs {
+        self.clock.as_ref().map_or(TimeMs::ZERO, |clock| clock.now())
+    }
 }
 
 impl MemoryDisk {
@@ -53,8 +78,42 @@ impl MemoryDisk {
 
     /// Opens a store on it, as a server does at its start.
     pub fn open(&self) -> MemoryStore {
-        let incarnation = self.content().table.incarnation + 1;
-        MemoryStore { disk: self.clone(), incarnation, broken: None, hints: Vec::new() }
+        MemoryStore { is_shared: false, ..self.join(NodeId(0), "the only one") }
+    }
+
+    /// Opens a store on it as one of several nodes.
+    pub fn join(&self, id: NodeId, name: &str) -> MemoryStore {
+        let mut content = self.content();
+        let now = content.now();
+        let own = content.table.register.join(id, name, now);
+        MemoryStore {
+            disk: self.clone(),
+            own,
+            writer: 0,
+            is_shared: true,
+            broken: None,
+            hints: Vec::new(),
+        }
+    }
+
+    /// Counts leases by this clock; without one they last for ever.
+    pub fn keep_time_by(&self, clock: Arc<dyn Clock>) {
+        self.content().clock = Some(clock);
+    }
+
+    /// From now on nothing is answered, or everything again.
+    pub fn set_down(&self, is_down: bool) {
+        self.content().is_down = is_down;
+    }
+
+    /// The same for one node alone.
+    pub fn cut_off(&self, node: Incarnation, is_cut_off: bool) {
+        let cut_off = &mut self.content().cut_off;
+        if is_cut_off {
+            cut_off.insert(node)
+        } else {
+            cut_off.remove(&node)
+        };
     }
 
     /// How many commits were tried so far.
@@ -76,7 +135,7 @@ impl MemoryDisk {
 
     /// What is stored under an id.
     pub fn stored(&self, id: TaskId) -> Stored {
-        self.content().table.stored(id)
+        self.content().table.stored(id, None)
     }
 
     /// Every task, in the order of ids.
@@ -96,7 +155,9 @@ impl MemoryDisk {
 /// A store on a [`MemoryDisk`].
 pub struct MemoryStore {
     disk: MemoryDisk,
-    incarnation: u64,
+    own: Incarnation,
+    writer: u64,
+    is_shared: bool,
     broken: Option<StoreError>,
     hints: Vec<TaskId>,
 }
@@ -110,6 +171,7 @@ impl MemoryStore {
         let fault = {
             let mut content = self.disk.content();
             content.commits += 1;
+            content.reach(self.own)?;
             let at = content.commits;
             let refused = content.refused_name.as_deref();
             let changes = || batch.units.iter().flat_map(|unit| &unit.changes);
@@ -131,6 +193,12 @@ impl MemoryStore {
         }
     }
 
+    fn content(&self) -> Result<MutexGuard<'_, Content>, StoreError> {
+        let content = self.disk.content();
+        content.reach(self.own)?;
+        Ok(content)
+    }
+
     /// Like a real store, this one never writes again once a write was in doubt.
     fn note(&mut self, error: StoreError) -> StoreError {
         if matches!(error, StoreError::Broken(_)) {
@@ -144,7 +212,9 @@ impl Store for MemoryStore {
     fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
         let afterwards = self.meet_fault(batch)?;
         let hints = std::mem::take(&mut self.hints);
-        let committed = self.disk.content().table.commit(self.incarnation, batch, &hints)?;
+        let mut content = self.disk.content();
+        content.table.register.check(self.own, self.writer)?;
+        let committed = content.table.commit(self.own, batch, &hints)?;
         afterwards.map_or(Ok(committed), Err)
     }
 
@@ -152,12 +222,22 @@ impl Store for MemoryStore {
         self.hints = ids;
     }
 
+    fn settle(&mut self, batch: &Batch) -> Result<Option<Committed>, StoreError> {
+        let mut content = self.content()?;
+        content.table.register.check(self.own, self.writer)?;
+        Ok(content.table.settled(self.own, batch.seq))
+    }
+
+    fn owned(&mut self) -> Result<Vec<TaskId>, StoreError> {
+        Ok(self.content()?.table.owned(self.own))
+    }
+
     fn recover(&mut self, now: TimeMs, _: &rayon::ThreadPool) -> Result<Recovered, StoreError> {
-        Ok(self.disk.content().table.recover(self.incarnation, now))
+        Ok(self.content()?.table.recover(self.own, now))
     }
 
     fn take_ids(&mut self, count: u32) -> Result<Range<u64>, StoreError> {
-        Ok(self.disk.content().table.take_ids(count))
+        Ok(self.content()?.table.take_ids(count))
     }
 
     fn signing_key(&mut self) -> Result<[u8; 16], StoreError> {
@@ -165,21 +245,30 @@ impl Store for MemoryStore {
     }
 
     fn release(&mut self) -> Result<(), StoreError> {
-        self.disk.content().table.released = self.incarnation;
+        self.content()?.table.register.release(self.own);
         Ok(())
     }
 
     fn prune(&mut self, ask: &PruneAsk) -> Result<u64, StoreError> {
-        Ok(self.disk.content().table.prune(ask))
+        Ok(self.content()?.table.prune(ask))
     }
 
     fn upkeep(&mut self, keys_before: TimeMs) -> Result<(), StoreError> {
-        self.disk.content().table.forget(keys_before);
+        self.content()?.table.forget(keys_before);
         Ok(())
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         Ok(Box::new(reader::MemoryReader::new(self.disk.clone())))
+    }
+
+    fn nodes(&self) -> Result<Option<Box<dyn Nodes>>, StoreError> {
+        let nodes = MemoryNodes { disk: self.disk.clone(), own: self.own };
+        Ok(self.is_shared.then(|| Box::new(nodes) as Box<dyn Nodes>))
+    }
+
+    fn reopener(&self) -> Option<Arc<dyn Reopen>> {
+        Some(Arc::new(Anew { disk: self.disk.clone(), own: self.own }))
     }
 
     fn durability(&self) -> Durability {
@@ -188,6 +277,23 @@ impl Store for MemoryStore {
 
     fn describe(&self) -> String {
         "memory, for tests".into()
+    }
+}
+
+/// The way to a new writing side.
+struct Anew {
+    disk: MemoryDisk,
+    own: Incarnation,
+}
+
+impl Reopen for Anew {
+    fn reopen(&self, writer: u64) -> Result<Box<dyn Store>, StoreError> {
+        let mut content = self.disk.content();
+        content.reach(self.own)?;
+        content.table.register.raise_writer(self.own, writer)?;
+        let (disk, own) = (self.disk.clone(), self.own);
+        let (is_shared, broken, hints) = (true, None, Vec::new());
+        Ok(Box::new(MemoryStore { disk, own, writer, is_shared, broken, hints }))
     }
 }
 

@@ -25,7 +25,7 @@ impl MemoryReader {
 impl Reader for MemoryReader {
     fn find(&mut self, id: TaskId) -> Result<Option<Task>, StoreError> {
         Ok(match self.disk.stored(id) {
-            Stored::Live(task, _) | Stored::Ended(task) => Some(*task),
+            Stored::Live(task, _) | Stored::Elsewhere(task, _) | Stored::Ended(task) => Some(*task),
             Stored::Missing => None,
         })
     }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::nodes::Register;
 use crate::domain::{Change, ChangeKind, Holding, StatusKind, Task, TaskId, Terms, TimeMs};
 use crate::store::rules::{adopt, due, says};
 use crate::store::tally::{Sort, Tally};
 use crate::store::{
-    Batch, Beat, Beaten, Bucket, ClaimAsk, Claimed, Committed, ExpiredAsk, Fate, KeyClaim,
-    LeaseCount, PruneAsk, Recovered, Replay, StoreError, Stored, Taker, Unit,
+    Batch, Beat, Beaten, Bucket, ClaimAsk, Claimed, Committed, ExpiredAsk, Fate, Incarnation,
+    KeyClaim, LeaseCount, PruneAsk, Recovered, Replay, StoreError, Stored, Taker, Unit,
 };
 
 type Map<K, V> = HashMap<K, V, RandomState>;
@@ -20,7 +21,7 @@ type Map<K, V> = HashMap<K, V, RandomState>;
 #[derive(Debug)]
 struct Live {
     task: Task,
-    owner: Option<u64>,
+    owner: Option<Incarnation>,
 }
 
 /// A key, and what it led to.
@@ -45,15 +46,19 @@ pub(super) struct Table {
     pub(super) counts: Map<Sort, i64>,
     pub(super) minutes: BTreeMap<i64, Bucket>,
     ids_taken: u64,
-    pub(super) incarnation: u64,
-    pub(super) released: u64,
+    /// How the last batches of each incarnation fared.
+    settled: BTreeMap<(Incarnation, u64), Vec<Fate>>,
+    pub(super) register: Register,
     pub(super) forgets_ended: bool,
 }
 
 impl Table {
+    /// How many settled batches of one incarnation are remembered.
+    const SETTLED_KEPT: u64 = 8 * Batch::PARTS;
+
     pub(super) fn commit(
         &mut self,
-        owner: u64,
+        owner: Incarnation,
         batch: &Batch,
         hints: &[TaskId],
     ) -> Result<Committed, StoreError> {
@@ -71,9 +76,25 @@ impl Table {
         for ask in &batch.claims {
             committed.claimed.push(self.claim(ask, owner, batch.now, hints));
         }
-        committed.fetched = batch.fetch.iter().map(|id| self.stored(*id)).collect();
+        committed.fetched = batch.fetch.iter().map(|id| self.stored(*id, Some(owner))).collect();
         committed.ids = (batch.ids_wanted > 0).then(|| self.take_ids(batch.ids_wanted));
+        let (seq, oldest) = (batch.seq, batch.seq.saturating_sub(Self::SETTLED_KEPT));
+        self.settled.retain(|(by, seq), _| *by != owner || *seq >= oldest);
+        self.settled.insert((owner, seq), committed.fates.clone());
         Ok(committed)
+    }
+
+    /// How this batch fared, if it is stored.
+    pub(super) fn settled(&self, owner: Incarnation, seq: u64) -> Option<Committed> {
+        let fates = self.settled.get(&(owner, seq))?.clone();
+        Some(Committed { fates, ..Committed::default() })
+    }
+
+    pub(super) fn owned(&self, owner: Incarnation) -> Vec<TaskId> {
+        let ours = |row: &&Live| row.owner == Some(owner);
+        let mut ids: Vec<TaskId> = self.live.values().filter(ours).map(|row| row.task.id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// What no table could hold is refused before anything is written.
@@ -88,7 +109,7 @@ impl Table {
         Ok(())
     }
 
-    fn unit(&mut self, unit: &Unit, owner: u64, now: TimeMs, tally: &mut Tally) -> Fate {
+    fn unit(&mut self, unit: &Unit, owner: Incarnation, now: TimeMs, tally: &mut Tally) -> Fate {
         if let Some(claim) = &unit.key
             && let Some(used) = self.keys.get(&claim.key)
         {
@@ -123,7 +144,7 @@ impl Table {
         self.keys.insert(claim.key, Used { body: claim.body, at, replay });
     }
 
-    fn change(&mut self, change: &Change, owner: u64) -> Fate {
+    fn change(&mut self, change: &Change, owner: Incarnation) -> Fate {
         let task = &change.task;
         match change.kind {
             ChangeKind::Insert(holding) => {
@@ -169,7 +190,7 @@ impl Table {
         self.unique.get(task.spec.unique_key.as_ref()?).copied()
     }
 
-    fn put(&mut self, task: Task, holding: Holding, owner: u64) {
+    fn put(&mut self, task: Task, holding: Holding, owner: Incarnation) {
         if let Some(key) = &task.spec.unique_key {
             self.unique.insert(key.clone(), task.id);
         }
@@ -234,7 +255,7 @@ impl Table {
         }
         let (ends, cancel_requested) = (due(&task), task.state.cancel_requested);
         let version = task.state.version;
-        self.put(task, Holding::Free, 0);
+        self.put(task, Holding::Free, Incarnation(0));
         Some(Beaten { ends, cancel_requested, version })
     }
 
@@ -247,7 +268,7 @@ impl Table {
             if row.task.take_back().is_ok() {
                 taken.push(row.task.clone());
             }
-            self.put(row.task, Holding::Free, 0);
+            self.put(row.task, Holding::Free, Incarnation(0));
         }
         taken
     }
@@ -269,7 +290,13 @@ impl Table {
         found
     }
 
-    fn claim(&mut self, ask: &ClaimAsk, owner: u64, now: TimeMs, hints: &[TaskId]) -> Claimed {
+    fn claim(
+        &mut self,
+        ask: &ClaimAsk,
+        owner: Incarnation,
+        now: TimeMs,
+        hints: &[TaskId],
+    ) -> Claimed {
         let Some(first_id) = TaskId::new(1) else { return Claimed::default() };
         let mut due = self.hinted(ask, hints);
         if due.len() >= ask.limit as usize {
@@ -293,7 +320,7 @@ impl Table {
     fn take_due(
         &mut self,
         ask: &ClaimAsk,
-        owner: u64,
+        owner: Incarnation,
         now: TimeMs,
         mut due: Vec<(usize, TimeMs, TaskId)>,
     ) -> Claimed {
@@ -331,7 +358,7 @@ impl Table {
         task.lease(terms, now).expect("a claimable row may start");
         tally.add(Sort { status: task.state.status.kind(), band, type_id }, 1);
         self.count(tally);
-        self.put(task.clone(), Holding::Free, 0);
+        self.put(task.clone(), Holding::Free, Incarnation(0));
         task
     }
 
@@ -356,10 +383,15 @@ impl Table {
         counts.into_iter().map(count).take(limit as usize).collect()
     }
 
-    pub(super) fn stored(&self, id: TaskId) -> Stored {
+    /// What is stored under an id, as `viewer` sees it.
+    pub(super) fn stored(&self, id: TaskId, viewer: Option<Incarnation>) -> Stored {
         if let Some(row) = self.live.get(&id) {
-            let holding = if row.owner.is_some() { Holding::Held } else { Holding::Free };
-            return Stored::Live(Box::new(row.task.clone()), holding);
+            let task = Box::new(row.task.clone());
+            return match (row.owner, viewer) {
+                (None, _) => Stored::Live(task, Holding::Free),
+                (Some(owner), Some(viewer)) if owner != viewer => Stored::Elsewhere(task, owner),
+                (Some(_), _) => Stored::Live(task, Holding::Held),
+            };
         }
         match self.ended.get(&id) {
             Some(task) => Stored::Ended(Box::new(task.clone())),
@@ -367,30 +399,59 @@ impl Table {
         }
     }
 
-    pub(super) fn recover(&mut self, incarnation: u64, now: TimeMs) -> Recovered {
-        let released = self.released;
-        let mut tally = Tally::default();
+    pub(super) fn recover(&mut self, own: Incarnation, now: TimeMs) -> Recovered {
+        let former = self.register.end_former(own);
         let mut held = Vec::new();
-        for row in self.live.values_mut() {
-            let Some(owner) = row.owner.replace(incarnation) else {
-                row.owner = None;
-                continue;
-            };
-            let before = row.task.state.status.kind();
-            adopt(&mut row.task, owner == released, now);
-            let sort = |status| Sort {
-                status,
-                band: row.task.spec.band,
-                type_id: self.numbers.get(&row.task.spec.task_type).copied().unwrap_or(0),
-            };
-            tally.add(sort(before), -1);
-            tally.add(sort(row.task.state.status.kind()), 1);
-            held.push(row.task.clone());
+        for (id, released) in self.rows_of(|owner| former.get(&owner).copied()) {
+            self.move_row(id, Some(own), |task| adopt(task, released, now));
+            held.extend(self.live.get(&id).map(|row| row.task.clone()));
         }
-        self.count(tally);
-        self.incarnation = incarnation;
-        held.sort_unstable_by_key(|task| task.id);
         Recovered { held, types: self.types.clone() }
+    }
+
+    /// Frees what a node held that was ended: (rows freed, rows that `by` holds from now on).
+    pub(super) fn free_rows_of(
+        &mut self,
+        node: Incarnation,
+        released: bool,
+        by: Incarnation,
+        cancelled: &BTreeSet<TaskId>,
+        now: TimeMs,
+    ) -> (u64, u64) {
+        let (mut freed, mut adopted) = (0, 0);
+        for (id, ()) in self.rows_of(|owner| (owner == node).then_some(())) {
+            let leased = self.live[&id].task.state.leased_until.is_some();
+            let (owner, count) = if leased { (Some(by), &mut adopted) } else { (None, &mut freed) };
+            *count += 1;
+            self.move_row(id, owner, |task| {
+                adopt(task, released, now);
+                task.state.cancel_requested |= cancelled.contains(&id);
+            });
+        }
+        (freed, adopted)
+    }
+
+    /// The rows of some owners, in the order of ids, each with what `of` says of its owner.
+    fn rows_of<T>(&self, of: impl Fn(Incarnation) -> Option<T>) -> Vec<(TaskId, T)> {
+        let row = |row: &Live| Some((row.task.id, of(row.owner?)?));
+        let mut rows: Vec<(TaskId, T)> = self.live.values().filter_map(row).collect();
+        rows.sort_unstable_by_key(|(id, _)| *id);
+        rows
+    }
+
+    /// Changes a row and its owner, and counts that.
+    fn move_row(&mut self, id: TaskId, owner: Option<Incarnation>, change: impl FnOnce(&mut Task)) {
+        let Some(Live { mut task, .. }) = self.take(id) else { return };
+        let before = task.state.status.kind();
+        change(&mut task);
+        let type_id = self.intern(&task.spec.task_type);
+        let sort = |status| Sort { status, band: task.spec.band, type_id };
+        let mut tally = Tally::default();
+        tally.add(sort(before), -1);
+        tally.add(sort(task.state.status.kind()), 1);
+        self.count(tally);
+        let holding = if owner.is_some() { Holding::Held } else { Holding::Free };
+        self.put(task, holding, owner.unwrap_or(Incarnation(0)));
     }
 
     pub(super) fn take_ids(&mut self, count: u32) -> Range<u64> {

@@ -20,8 +20,8 @@ use super::notices::Notice;
 use crate::clock::Mono;
 use crate::domain::{Band, BandMap, Change, ChangeKind, Holding, StatusKind, TaskId, TimeMs};
 use crate::store::{
-    Bands, Batch, ClaimAsk, Committed, Durability, Fate, PruneAsk, Reader, Recovered, Store,
-    StoreError, Taker, Unit,
+    Bands, Batch, ClaimAsk, Committed, Durability, Fate, Nodes, PruneAsk, Reader, Recovered,
+    Reopen, Store, StoreError, Taker, Unit,
 };
 
 /// A store with the second level over it.
@@ -170,6 +170,25 @@ impl Store for Leveled {
         self.beneath.recover(now, pool)
     }
 
+    fn settle(&mut self, batch: &Batch) -> Result<Option<Committed>, StoreError> {
+        self.beneath.settle(batch)
+    }
+
+    fn owned(&mut self) -> Result<Vec<TaskId>, StoreError> {
+        self.beneath.owned()
+    }
+
+    fn nodes(&self) -> Result<Option<Box<dyn Nodes>>, StoreError> {
+        self.beneath.nodes()
+    }
+
+    fn reopener(&self) -> Option<Arc<dyn Reopen>> {
+        let beneath = self.beneath.reopener()?;
+        let (level2, courier) = (Arc::clone(&self.level2), self.courier.clone());
+        let startable = self.startable.clone();
+        Some(Arc::new(Anew { beneath, level2, courier, startable }))
+    }
+
     fn take_ids(&mut self, count: u32) -> Result<Range<u64>, StoreError> {
         self.beneath.take_ids(count)
     }
@@ -201,6 +220,27 @@ impl Store for Leveled {
 
     fn describe(&self) -> String {
         self.beneath.describe()
+    }
+}
+
+/// The way to a new writing side, with the same second level over it.
+struct Anew {
+    beneath: Arc<dyn Reopen>,
+    level2: Arc<Level2>,
+    courier: Sender<Load>,
+    startable: HashSet<Arc<str>, RandomState>,
+}
+
+impl Reopen for Anew {
+    fn reopen(&self, writer: u64) -> Result<Box<dyn Store>, StoreError> {
+        Ok(Box::new(Leveled {
+            beneath: self.beneath.reopen(writer)?,
+            level2: Arc::clone(&self.level2),
+            courier: self.courier.clone(),
+            allowance: Allowance::default(),
+            startable: self.startable.clone(),
+            plain_at: Mono(0),
+        }))
     }
 }
 

@@ -190,7 +190,7 @@ impl Reader for SqliteReader {
 
 fn find(conn: &Connection, types: &Types, id: TaskId) -> Result<Option<Task>, StoreError> {
     Ok(match claim::stored(conn, types, id)? {
-        Stored::Live(task, _) | Stored::Ended(task) => Some(*task),
+        Stored::Live(task, _) | Stored::Elsewhere(task, _) | Stored::Ended(task) => Some(*task),
         Stored::Missing => None,
     })
 }

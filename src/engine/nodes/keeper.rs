@@ -1,0 +1,178 @@
+//! The keeper of a node's place among the others.
+//!
+//! It renews the lease of this node while writer and persist thread get on, lets the cores start
+//! tasks for as long as that is surely good, and ends nodes whose lease is over.
+//!
+//! After an outage of the store all leases are over at once, and whoever came back first would take
+//! everybody else for dead. So a node ends others only after it has renewed its own lease without a
+//! gap for as long as a lease lasts: whoever lives has renewed by then.
+//!
+//! Absent on purpose: threads and waiting. [`Keeper::step`] does what is due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, Mono};
+use crate::persistence::{Views, Work};
+use crate::queue::Entrance;
+use crate::store::{Nodes, Peer, Standing, StoreError};
+
+/// Keeps one node's place.
+pub(in crate::engine) struct Keeper {
+    nodes: Box<dyn Nodes>,
+    clock: Arc<dyn Clock>,
+    views: Arc<Views>,
+    lanes: Arc<Entrance<Work>>,
+    lease: Duration,
+    /// When the renewal was sent that the store took last.
+    renewed_at: Option<Mono>,
+    /// Since when there was no gap between renewals.
+    steady_since: Option<Mono>,
+    tried_at: Option<Mono>,
+    looked_at: Option<Mono>,
+    tidied_at: Option<Mono>,
+    /// The writer's beats at the last renewal.
+    beats: Option<u64>,
+    is_cut_off: bool,
+}
+
+impl Keeper {
+    /// How long after a failed call the next is tried.
+    const PAUSE: Duration = Duration::from_millis(500);
+    const TIDY: Duration = Duration::from_mins(1);
+
+    pub fn new(
+        nodes: Box<dyn Nodes>,
+        clock: Arc<dyn Clock>,
+        views: Arc<Views>,
+        lanes: Arc<Entrance<Work>>,
+    ) -> Keeper {
+        let lease = nodes.lease();
+        // Nothing starts before the first renewal.
+        lanes.tenure().set_end(Mono(0));
+        Keeper {
+            nodes,
+            clock,
+            views,
+            lanes,
+            lease,
+            renewed_at: None,
+            steady_since: None,
+            tried_at: None,
+            looked_at: None,
+            tidied_at: None,
+            beats: None,
+            is_cut_off: false,
+        }
+    }
+
+    /// Does what is due. An error is the end of this node: others have its tasks.
+    pub fn step(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.mono();
+        let called = self.renew(now).and_then(|()| self.look_around(now));
+        match called {
+            Ok(()) => {
+                if std::mem::take(&mut self.is_cut_off) {
+                    log::info!("the store can be reached by the node's keeper again");
+                }
+                Ok(())
+            }
+            Err(error @ StoreError::Fenced(_)) => Err(error),
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_cut_off, true) {
+                    log::error!("failed to {error}; the node's lease is renewed as soon as it can");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Renews the lease when it is time.
+    fn renew(&mut self, now: Mono) -> Result<(), StoreError> {
+        let is_due = is_past(self.renewed_at, now, self.lease / 4);
+        if !is_due || !is_past(self.tried_at, now, Self::PAUSE) || !self.gets_on(now) {
+            return Ok(());
+        }
+        self.tried_at = Some(now);
+        self.nodes.renew()?;
+        let has_gap = is_past(self.renewed_at, now, self.lease / 2);
+        if has_gap || self.steady_since.is_none() {
+            self.steady_since = Some(now);
+        }
+        self.renewed_at = Some(now);
+        self.beats = Some(self.views.beats());
+        // From when it was sent, not from when it was answered, and with a third to spare: clocks
+        // differ, and a stopped process does not notice how late it is.
+        self.lanes.tenure().set_end(now.plus(self.lease * 2 / 3));
+        Ok(())
+    }
+
+    /// Whether the writer makes rounds and the persist thread answers: a node whose tasks cannot
+    /// end should lose them.
+    fn gets_on(&self, now: Mono) -> bool {
+        let writes = self.beats.is_none_or(|beats| beats != self.views.beats());
+        let hangs = self.views.sent_at().is_some_and(|at| now.since(at) > self.lease * 2 / 3);
+        writes && !hangs
+    }
+
+    /// Counts the living, and ends who is overdue.
+    fn look_around(&mut self, now: Mono) -> Result<(), StoreError> {
+        let is_renewed = !is_past(self.renewed_at, now, self.lease / 2);
+        if !is_renewed || !is_past(self.looked_at, now, self.lease / 48) {
+            return Ok(());
+        }
+        self.looked_at = Some(now);
+        let peers = self.nodes.peers()?;
+        let alive = |peer: &&Peer| matches!(peer.standing, Standing::Alive(_));
+        self.views.set_nodes(peers.iter().filter(alive).count() as u32);
+        let is_steady = self.steady_since.is_some_and(|since| now.since(since) >= self.lease);
+        for peer in peers {
+            let ends = match peer.standing {
+                Standing::Alive(_) => false,
+                Standing::Overdue => is_steady,
+                Standing::Released => true,
+            };
+            if ends && peer.incarnation != self.nodes.own() {
+                self.end(&peer)?;
+            }
+        }
+        if is_past(self.tidied_at, now, Self::TIDY) {
+            self.tidied_at = Some(now);
+            self.nodes.tidy()?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, peer: &Peer) -> Result<(), StoreError> {
+        let Some(reaped) = self.nodes.reap(peer.incarnation)? else { return Ok(()) };
+        let (name, number) = (&peer.name, peer.incarnation.0);
+        match peer.standing {
+            Standing::Released => {
+                log::info!(
+                    "node {name} ({number}) has left; {} of its tasks are free",
+                    reaped.freed
+                );
+            }
+            _ => log::warn!(
+                "node {name} ({number}) has not renewed its lease and is ended; {} of its tasks \
+                 are free, {} are held here, {} wishes are carried out here",
+                reaped.freed,
+                reaped.adopted,
+                reaped.wishes
+            ),
+        }
+        if reaped.adopted > 0 {
+            self.views.look_for_rows();
+        }
+        self.views.claim_now();
+        Ok(())
+    }
+}
+
+/// Whether so much time has passed since, or there was no last time.
+fn is_past(last: Option<Mono>, now: Mono, time: Duration) -> bool {
+    last.is_none_or(|at| now.since(at) >= time)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! One node among several: what runs beside the engine where the store is shared.
+
+mod envoy;
+mod keeper;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, select};
+
+use envoy::Envoy;
+pub(super) use envoy::Errands;
+pub(super) use keeper::Keeper;
+
+use super::boot::BootError;
+use super::threads::{self, Fatal};
+use crate::clock::Clock;
+use crate::persistence::{Mailbox, Views, Work};
+use crate::queue::Entrance;
+use crate::store::Store;
+
+/// How often the keeper looks whether something is due.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// What a node needs beside its engine.
+pub(super) struct Neighbours {
+    keeper: Keeper,
+    envoy: Envoy,
+}
+
+impl Neighbours {
+    /// Takes this node's place among the others, and where errands to them are given; `None` where
+    /// the store has one server only.
+    pub fn join(
+        store: &dyn Store,
+        clock: &Arc<dyn Clock>,
+        views: &Arc<Views>,
+        lanes: &Arc<Entrance<Work>>,
+        mailbox: &Mailbox,
+    ) -> Result<Option<(Neighbours, Errands)>, BootError> {
+        let Some(nodes) = store.nodes()? else { return Ok(None) };
+        let Some(inbox) = store.nodes()? else { return Ok(None) };
+        let clock_of = || Arc::clone(clock);
+        let mut keeper = Keeper::new(nodes, clock_of(), Arc::clone(views), Arc::clone(lanes));
+        keeper.step()?;
+        let (errands, given) = Errands::new();
+        let ends = (inbox, store.reader()?);
+        let envoy = Envoy::new(ends, clock_of(), Arc::clone(views), mailbox.clone(), given);
+        Ok(Some((Neighbours { keeper, envoy }, errands)))
+    }
+
+    /// Starts the threads; they end when `stop` is closed.
+    pub fn start(self, stop: &Receiver<()>, fatal: &Fatal) -> std::io::Result<()> {
+        let Neighbours { mut keeper, mut envoy } = self;
+        let over = stop.clone();
+        threads::spawn("keeper", fatal, move || {
+            while over.recv_timeout(ROUND) == Err(RecvTimeoutError::Timeout) {
+                keeper.step().map_err(|error| error.to_string())?;
+            }
+            Ok(())
+        })?;
+        let over = stop.clone();
+        threads::spawn("envoy", fatal, move || {
+            while over.try_recv() == Err(TryRecvError::Empty) {
+                let first = select! {
+                    recv(envoy.errands()) -> errand => errand.ok(),
+                    recv(over) -> _ => break,
+                    default(envoy.quiet_time()) => None,
+                };
+                envoy.step(first);
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
