@@ -30,6 +30,6 @@ pub use executors::http::{Http, HttpSetup, SigningKey};
 pub use executors::process::{Process, ProcessLimits, ProcessSetup, find_program};
 pub use handler::{Doing, Handler};
 pub use mail::Mail;
-pub use pin::{CoreWish, Pins, allowed_cpus, cgroup_quota, choose, pin};
+pub use pin::{CoreWish, Pins, allowed_cpus, cgroup_quota, choose, confine, pin};
 pub use registry::{Blocking, Registry, RegistryError};
 pub use slots::{Slots, time_limit};

@@ -39,7 +39,7 @@ pub(crate) fn open(json: &mut Json, task: &Task, view: &View<'_>, waits: Option<
         "completionPercentage",
         match kind {
             StatusKind::Completed => 100,
-            StatusKind::Running => 50,
+            StatusKind::Running => state.progress.map_or(50, u64::from),
             _ => 0,
         },
     );

@@ -13,11 +13,14 @@ pub(super) enum Verdict {
     Again,
     /// It did not, and will not.
     Hopeless,
+    /// It says that it will, and tell later, which nobody here can hear yet.
+    Later,
 }
 
 /// Success is success; what is wrong with the request stays wrong; all else may pass.
 pub(super) fn judge(status: u16) -> Verdict {
     match status {
+        202 => Verdict::Later,
         200..=299 => Verdict::Done,
         408 | 425 | 429 => Verdict::Again,
         300..=499 => Verdict::Hopeless,
@@ -60,6 +63,7 @@ mod tests {
     fn what_is_wrong_with_the_request_is_not_tried_again() {
         let verdicts = |statuses: &[u16]| statuses.iter().map(|s| judge(*s)).collect::<Vec<_>>();
         assert_eq!(verdicts(&[200, 201, 204]), [Verdict::Done; 3]);
+        assert_eq!(verdicts(&[202]), [Verdict::Later]);
         assert_eq!(verdicts(&[301, 400, 404, 410, 422]), [Verdict::Hopeless; 5]);
         assert_eq!(verdicts(&[408, 425, 429, 500, 503, 599]), [Verdict::Again; 6]);
     }

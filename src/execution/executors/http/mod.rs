@@ -99,6 +99,10 @@ impl Http {
             }
             Verdict::Again => FailureKind::Error,
             Verdict::Hopeless => FailureKind::Permanent,
+            Verdict::Later => {
+                let text = "the endpoint answered 202, and a task cannot be completed later yet";
+                return Ok(Outcome::Failed(Failure::new(FailureKind::Permanent, text)));
+            }
         };
         let after = answer::retry_after_ms(status, response.headers(), attempt.wall());
         let mut said = Vec::new();
