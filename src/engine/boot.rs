@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::housekeeper::Housekeeper;
-use super::nodes::Neighbours;
+use super::nodes::{Neighbours, StartUntil};
 use super::prune::{self, Pruner};
 use super::reads::{self, Reads};
 use super::relief::Relief;
@@ -140,7 +140,8 @@ impl Engine {
         let (line, line_end) = line(0);
         let (chores, chores_in) = bounded(64);
         let views = Arc::new(Views::default());
-        let neighbours = Neighbours::join(&*store, &clock, &views, &lanes, &posts.mailbox)?;
+        let start_until = start_until(&lanes, &pool);
+        let neighbours = Neighbours::join(&*store, &clock, &views, start_until, &posts.mailbox)?;
         let (neighbours, errands) = neighbours.unzip();
         let writer = Writer::new(
             writer_settings(&settings, &registry, errands.is_some()),
@@ -234,6 +235,15 @@ fn recover(
     let recovered = store.recover(clock.now(), &decoders)?;
     log::info!("{} unfinished tasks were taken over", recovered.held.len());
     Ok(recovered)
+}
+
+/// Says to all that start tasks until when they may.
+fn start_until(lanes: &Arc<Entrance<Work>>, pool: &Arc<Pool<Work>>) -> StartUntil {
+    let (lanes, pool) = (Arc::clone(lanes), Arc::clone(pool));
+    Box::new(move |at| {
+        lanes.tenure().set_end(at);
+        pool.tenure().set_end(at);
+    })
 }
 
 fn start_readers(readers: Vec<Box<dyn Reader>>, fatal: &Fatal) -> std::io::Result<Reads> {

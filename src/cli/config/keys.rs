@@ -148,6 +148,12 @@ settings! {
         migrate: Migrate = "apply";
     }
 
+    /// How the server treats its store.
+    "store" store: Store {
+        /// How long a commit may be silent before a PostgreSQL store is opened anew in its place.
+        stall_limit: Duration = "5s" in SECOND..=HOUR;
+    }
+
     /// The second level beside a PostgreSQL store. Never the truth: losing it costs only speed.
     "redis" redis: Redis {
         /// The Redis server; none means that there is none, unless redis.host is set.

@@ -13,16 +13,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Mono};
-use crate::persistence::{Views, Work};
-use crate::queue::Entrance;
+use crate::persistence::Views;
 use crate::store::{Nodes, Peer, Standing, StoreError};
+
+/// Tells all that start tasks until when they may.
+pub(in crate::engine) type StartUntil = Box<dyn Fn(Mono) + Send>;
 
 /// Keeps one node's place.
 pub(in crate::engine) struct Keeper {
     nodes: Box<dyn Nodes>,
     clock: Arc<dyn Clock>,
     views: Arc<Views>,
-    lanes: Arc<Entrance<Work>>,
+    /// Says until when tasks may be started here.
+    start_until: StartUntil,
     lease: Duration,
     /// When the renewal was sent that the store took last.
     renewed_at: Option<Mono>,
@@ -45,16 +48,16 @@ impl Keeper {
         nodes: Box<dyn Nodes>,
         clock: Arc<dyn Clock>,
         views: Arc<Views>,
-        lanes: Arc<Entrance<Work>>,
+        start_until: StartUntil,
     ) -> Keeper {
         let lease = nodes.lease();
         // Nothing starts before the first renewal.
-        lanes.tenure().set_end(Mono(0));
+        start_until(Mono(0));
         Keeper {
             nodes,
             clock,
             views,
-            lanes,
+            start_until,
             lease,
             renewed_at: None,
             steady_since: None,
@@ -103,7 +106,7 @@ impl Keeper {
         self.beats = Some(self.views.beats());
         // From when it was sent, not from when it was answered, and with a third to spare: clocks
         // differ, and a stopped process does not notice how late it is.
-        self.lanes.tenure().set_end(now.plus(self.lease * 2 / 3));
+        (self.start_until)(now.plus(self.lease * 2 / 3));
         Ok(())
     }
 

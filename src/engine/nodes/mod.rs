@@ -14,13 +14,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, select};
 
 use envoy::Envoy;
 pub(super) use envoy::Errands;
-pub(super) use keeper::Keeper;
+use keeper::Keeper;
+pub(super) use keeper::StartUntil;
 
 use super::boot::BootError;
 use super::threads::{self, Fatal};
 use crate::clock::Clock;
-use crate::persistence::{Mailbox, Views, Work};
-use crate::queue::Entrance;
+use crate::persistence::{Mailbox, Views};
 use crate::store::Store;
 
 /// How often the keeper looks whether something is due.
@@ -39,13 +39,13 @@ impl Neighbours {
         store: &dyn Store,
         clock: &Arc<dyn Clock>,
         views: &Arc<Views>,
-        lanes: &Arc<Entrance<Work>>,
+        start_until: StartUntil,
         mailbox: &Mailbox,
     ) -> Result<Option<(Neighbours, Errands)>, BootError> {
         let Some(nodes) = store.nodes()? else { return Ok(None) };
         let Some(inbox) = store.nodes()? else { return Ok(None) };
         let clock_of = || Arc::clone(clock);
-        let mut keeper = Keeper::new(nodes, clock_of(), Arc::clone(views), Arc::clone(lanes));
+        let mut keeper = Keeper::new(nodes, clock_of(), Arc::clone(views), start_until);
         keeper.step()?;
         let (errands, given) = Errands::new();
         let ends = (inbox, store.reader()?);

@@ -333,6 +333,11 @@ impl Node {
         self.seat.entrance().waiting()
     }
 
+    /// Until when tickets may be taken.
+    pub fn tenure(&self) -> &crate::queue::Tenure {
+        self.seat.entrance().tenure()
+    }
+
     /// The stored task.
     pub fn stored(&mut self, id: TaskId) -> Task {
         self.reader.find(id).unwrap().expect("the task is stored")

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::{Node, START, checked, draft};
-use crate::clock::ManualClock;
+use crate::clock::{ManualClock, Mono};
 use crate::domain::{Draft, Epoch, Outcome, StatusKind, Suspicion, TaskId};
 use crate::persistence::{Answer, Command, Message, Order, Refusal};
 use crate::queue::WindowSizes;
@@ -166,6 +166,18 @@ fn a_dead_nodes_tasks_run_elsewhere_and_it_writes_nothing_when_it_wakes() {
         assert_eq!(task.state.status.kind(), StatusKind::Completed);
         assert!(task.state.epoch <= Epoch(4), "{:?}", task.state.epoch);
     }
+}
+
+#[test]
+fn a_node_whose_lease_may_be_over_takes_no_ticket() {
+    let town = Town::new();
+    let mut a = town.node(1, 50);
+    let id = a.submit(draft("NOOP")).id;
+    // The test's own takes are all at this moment.
+    a.tenure().set_end(Mono(1));
+    assert!(a.take().is_none(), "it starts a task that may run elsewhere");
+    a.tenure().set_end(Mono(2));
+    assert_eq!(a.run(Outcome::Done(None)), Some(id));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub use crew::{CrewLook, CrewSizes};
 pub use line::{Guard, LineLook, LineSetup};
 pub use runs::{PoolRun, PoolRunning, Wake, Wishes};
 
-use super::{Moment, RunEnd, Ticket};
+use super::{Moment, RunEnd, Tenure, Ticket};
 use crate::clock::{Clock, Mono};
 use crate::domain::{Breaker, BreakerState, Call, Epoch, Run, TaskId, TimeMs};
 
@@ -39,6 +39,8 @@ pub struct Pool<W> {
     /// How long a run of this ticket may take.
     time_limit: fn(&Ticket<W>) -> Duration,
     waiting_max: usize,
+    /// Until when tickets may be taken.
+    tenure: Tenure,
 }
 
 struct Inner<W> {
@@ -92,6 +94,9 @@ enum Found {
 }
 
 /// How far ahead tickets are worth having in memory.
+/// How often a thread looks whether its node may start something again.
+const BARRED: Duration = Duration::from_millis(20);
+
 const AHEAD: Duration = Duration::from_secs(1);
 
 impl<W> Pool<W> {
@@ -118,7 +123,13 @@ impl<W> Pool<W> {
         let (runs, crew) = (Runs::default(), Crew::new(crew));
         let inner = Inner { lines, breakers, runs, crew, pushed: 0, stopping: false, alarm: None };
         let (work, left) = (Condvar::new(), Condvar::new());
-        Pool { inner: Mutex::new(inner), work, left, time_limit, waiting_max }
+        let (inner, tenure) = (Mutex::new(inner), Tenure::for_ever());
+        Pool { inner, work, left, time_limit, waiting_max, tenure }
+    }
+
+    /// Until when tickets may be taken.
+    pub fn tenure(&self) -> &Tenure {
+        &self.tenure
     }
 
     /// How many lines there are.
@@ -161,7 +172,7 @@ impl<W> Pool<W> {
             if inner.stopping {
                 return self.leave(inner);
             }
-            let not_before = match inner.find(now.mono) {
+            let not_before = match self.find(&inner, now.mono) {
                 Found::Ticket(line) => {
                     if let Some(started) = self.start(&mut inner, line, now, wake) {
                         return Some(started);
@@ -191,10 +202,17 @@ impl<W> Pool<W> {
         }
     }
 
+    fn find(&self, inner: &Inner<W>, now: Mono) -> Found {
+        if self.tenure.is_over(now) {
+            return Found::NotBefore(now.plus(BARRED));
+        }
+        inner.find(now)
+    }
+
     /// Takes a ticket and starts its run, if one may start now.
     pub fn try_next(&self, now: Moment, wake: &Wake) -> Option<Started<W>> {
         let mut inner = self.lock();
-        while let Found::Ticket(line) = inner.find(now.mono) {
+        while let Found::Ticket(line) = self.find(&inner, now.mono) {
             if let Some(started) = self.start(&mut inner, line, now, wake) {
                 return Some(started);
             }

@@ -65,6 +65,17 @@ impl Stage {
 }
 
 #[test]
+fn a_node_whose_lease_may_be_over_starts_nothing_that_blocks() {
+    let mut stage = Stage::new(vec![line("A", 10)]);
+    stage.push(0, Band::High);
+    stage.pool.tenure().set_end(stage.clock.mono().plus(SECOND));
+    stage.clock.advance(SECOND);
+    assert_eq!(stage.taken(), None);
+    stage.pool.tenure().set_end(stage.clock.mono().plus(SECOND));
+    assert_eq!(stage.taken(), Some(1));
+}
+
+#[test]
 fn the_highest_band_goes_first_and_within_a_band_who_came_first() {
     let mut stage = Stage::new(vec![line("A", 10), line("B", 10)]);
     for (line, band) in

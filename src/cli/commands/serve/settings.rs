@@ -46,6 +46,7 @@ pub(super) fn engine(config: &Config, now: TimeMs) -> EngineSettings {
         },
         types_max: config.task.types_max,
         crashes_max: u8::try_from(config.engine.max_crashes).unwrap_or(u8::MAX),
+        stall_limit: config.store.stall_limit,
         retention: Retention {
             completed_ms: ms(config.retention.completed),
             failed_ms: ms(config.retention.failed),

@@ -37,7 +37,9 @@ impl Town {
         let (views, own) = (Arc::new(Views::default()), nodes.own());
         let (lanes, _) = Entrance::new(1, LaneSettings::default());
         let clock = self.clock.clone() as Arc<dyn Clock>;
-        let keeper = Keeper::new(nodes, clock, Arc::clone(&views), Arc::clone(&lanes));
+        let lanes_of = Arc::clone(&lanes);
+        let start_until = Box::new(move |at| lanes_of.tenure().set_end(at));
+        let keeper = Keeper::new(nodes, clock, Arc::clone(&views), start_until);
         Place { keeper, views, lanes, own }
     }
 
