@@ -42,7 +42,7 @@ fn task(id: u64, status: &str) -> String {
 
 #[test]
 fn every_command_has_help_on_standard_output_with_an_example() {
-    let commands: [&[&str]; 13] = [
+    let commands: [&[&str]; 15] = [
         &["serve"],
         &["submit"],
         &["get"],
@@ -55,6 +55,8 @@ fn every_command_has_help_on_standard_output_with_an_example() {
         &["migrate", "apply"],
         &["migrate", "info"],
         &["migrate", "reset"],
+        &["migrate", "restored"],
+        &["backup"],
         &["health"],
     ];
     for command in commands {

@@ -55,6 +55,10 @@ pub enum Command {
     /// See to the store's schema.
     #[command(subcommand)]
     Migrate(MigrateCommand),
+    /// Copy the embedded store to a file, while a server uses it or not.
+    #[command(after_help = "Example: taskscheduler backup --data /var/lib/taskscheduler \
+        /backup/tasks-$(date +%F).db")]
+    Backup(BackupArgs),
     /// Ask a server how it is.
     #[command(after_help = "Example: taskscheduler health --ready && echo ready")]
     Health(HealthArgs),
@@ -308,6 +312,9 @@ pub enum MigrateCommand {
     /// Show which migrations have been applied.
     #[command(after_help = "Example: taskscheduler migrate info --data /var/lib/taskscheduler")]
     Info(ConfigArgs),
+    /// Make a store that was restored from a copy fit to be used. To be run before its first start.
+    #[command(after_help = "Example: taskscheduler migrate restored --data /var/lib/taskscheduler")]
+    Restored(ConfigArgs),
     /// Delete everything and start with an empty store.
     #[command(after_help = "Example: taskscheduler migrate reset --yes")]
     Reset(ResetArgs),
@@ -333,6 +340,17 @@ pub struct ResetArgs {
     /// Yes, delete every task
     #[arg(long)]
     pub yes: bool,
+    /// What decides the configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// The arguments of `backup`.
+#[derive(Debug, Flags)]
+pub struct BackupArgs {
+    /// The file to make
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
     /// What decides the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,

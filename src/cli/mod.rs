@@ -54,7 +54,7 @@ pub fn serve_with(registry: Registry, args: impl IntoIterator<Item = OsString>) 
 }
 
 fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Failure> {
-    use commands::{cancel, get, health, list, migrate, retry, serve, submit, version};
+    use commands::{backup, cancel, get, health, list, migrate, retry, serve, submit, version};
     match args.command {
         None => serve::run(&args.serve, registry, around),
         Some(Command::Serve(args)) => serve::run(&args, registry, around),
@@ -69,6 +69,7 @@ fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Fa
         Some(Command::Config(ConfigCommand::Show(args))) => commands::config::show(&args, around),
         Some(Command::Config(ConfigCommand::Default)) => commands::config::default(),
         Some(Command::Migrate(command)) => migrate::run(&command, around),
+        Some(Command::Backup(args)) => backup::run(&args, around),
         Some(Command::Health(args)) => health::run(&args, around),
         Some(Command::Version(args)) => version::run(&args),
     }

@@ -1,4 +1,4 @@
-//! `migrate apply`, `migrate info` and `migrate reset`: thin over the store's own migrations.
+//! `migrate apply`, `info`, `restored` and `reset`: thin over what the store does itself.
 
 use std::io::{self, Write};
 
@@ -8,6 +8,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::note;
 use crate::clock::SystemClock;
 use crate::store::StoreError;
+use crate::store::sqlite;
 use crate::store::sqlite::migrate::{self, Migration, Schema};
 
 /// What is to be done to the schema.
@@ -17,6 +18,8 @@ enum Act {
     Apply { dry_run: bool, show_sql: bool },
     /// Tell how it stands.
     Info,
+    /// Make a restored copy fit to be used.
+    Restored,
     /// Delete everything.
     Reset,
 }
@@ -28,6 +31,7 @@ pub fn run(command: &MigrateCommand, around: &Surroundings) -> Result<Exit, Fail
             (Act::Apply { dry_run: args.dry_run, show_sql: args.show_sql }, &args.config)
         }
         MigrateCommand::Info(args) => (Act::Info, args),
+        MigrateCommand::Restored(args) => (Act::Restored, args),
         MigrateCommand::Reset(args) if args.yes => (Act::Reset, &args.config),
         MigrateCommand::Reset(_) => {
             let message = "reset deletes every task; if that is meant, add --yes";
@@ -61,6 +65,15 @@ fn act_on(config: &Config, act: Act) -> Result<String, Failure> {
             Ok(steps("applied", &applied, show_sql))
         }
         Act::Info => migrate::info(data).map(|schema| standing(&schema)).map_err(failed),
+        Act::Restored => {
+            sqlite::restored(data).map_err(failed)?;
+            Ok(format!(
+                "the store in {} can be used: ids go on {} later, and no claim or token from \
+                 after the copy holds\n",
+                data.display(),
+                sqlite::ID_JUMP,
+            ))
+        }
         Act::Reset => {
             migrate::reset(data).map_err(failed)?;
             Ok(format!("deleted the store in {}\n", data.display()))

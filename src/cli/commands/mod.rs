@@ -1,5 +1,6 @@
 //! One file for each command; each has one function that the command line calls.
 
+pub mod backup;
 pub mod cancel;
 pub mod config;
 pub mod get;

@@ -148,6 +148,14 @@ pub(super) fn connect(dir: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
+/// A connection to copy from, beside a server that writes.
+pub(super) fn connect_for_copy(dir: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(database(dir), flags).map_err(at_open)?;
+    conn.execute_batch("PRAGMA busy_timeout = 10000;").map_err(at_open)?;
+    Ok(conn)
+}
+
 /// A reading connection.
 pub(super) fn connect_read_only(dir: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -126,6 +126,11 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at      INTEGER NOT NULL
 ) STRICT";
 
+/// The version of the schema behind `conn`; nought where there is none.
+pub(super) fn version_of(conn: &Connection) -> Result<i64, StoreError> {
+    Ok(checked(conn)?.version())
+}
+
 fn read(conn: &Connection) -> Result<Schema, StoreError> {
     let exists =
         conn.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'")?.exists(())?;

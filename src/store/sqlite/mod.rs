@@ -7,6 +7,7 @@
 //! Promise: what [`Store::commit`] says was applied is on stable storage (write-ahead log, synced
 //! at every commit). After a failed write or sync nothing more is written.
 
+mod backup;
 mod claim;
 mod commit;
 mod counts;
@@ -30,6 +31,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
+pub use self::backup::{Copied, ID_JUMP, backup, restored};
 use self::files::Lock;
 use self::types::Types;
 use super::{Batch, Committed, Durability, PruneAsk, Reader, Recovered, Store, StoreError};
