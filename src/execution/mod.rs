@@ -20,7 +20,7 @@ mod registry;
 mod slots;
 mod watch;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(modelled)))]
 mod tests;
 
 pub use self::core::{Core, Step};

@@ -14,9 +14,9 @@ mod tenure;
 mod ticket;
 mod window;
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, modelled))]
 mod models;
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(modelled)))]
 mod tests;
 
 pub use board::{Board, Counts, Moment, RunEnd, RunNumber, Running};

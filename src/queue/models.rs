@@ -1,8 +1,8 @@
 //! The queue's own atomics under the model checker: every order of steps that the memory model
 //! allows, on the product's own files.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --lib queue::`. The deques are crossbeam's and not
-//! modelled; where a protocol needs one, a single modelled atomic stands for it.
+//! `RUSTFLAGS="--cfg modelled" cargo test --release --lib queue::`. The deques are crossbeam's
+//! and not modelled; where a protocol needs one, a single modelled atomic stands for it.
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};

@@ -1,20 +1,20 @@
 //! Atomics and parking, real or modelled.
 //!
-//! Under `cfg(loom)` the queue's own files are compiled against loom's types, so the model checker
-//! explores the product's code and not a copy of it. Nothing else in the crate does this.
+//! Under `cfg(modelled)` the queue's own files are compiled against loom's types, so the model
+//! checker explores the product's code and not a copy of it. Nothing else in the crate does this.
 
-#[cfg(not(loom))]
+#[cfg(not(modelled))]
 pub(super) use crossbeam_utils::sync::{Parker, Unparker};
-#[cfg(not(loom))]
+#[cfg(not(modelled))]
 pub(super) use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 
-#[cfg(loom)]
+#[cfg(modelled)]
 pub(super) use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
-#[cfg(loom)]
+#[cfg(modelled)]
 pub(super) use modelled::{Parker, Unparker};
 
 /// Crossbeam's parker as loom can see it: one token, and a wait for it that has no time limit.
-#[cfg(loom)]
+#[cfg(modelled)]
 mod modelled {
     use std::time::Duration;
 
