@@ -18,7 +18,7 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 
 use taskscheduler::clock::{Clock, Mono, SystemClock};
-use taskscheduler::domain::{Draft, Limits, Submission};
+use taskscheduler::domain::{Draft, Limits, StatusKind, Submission};
 use taskscheduler::engine::{Engine, EngineSettings, Fatal};
 use taskscheduler::execution::{
     Blocking, Process, ProcessSetup, Registry, allowed_cpus, confine, find_program,
@@ -89,10 +89,34 @@ fn through(engine: &Engine, clock: &SystemClock, tasks: usize) -> f64 {
     loop {
         let line = &engine.slots().lines[0];
         if line.started == tasks as u64 && line.running == 0 {
-            return rate(tasks, clock.mono().since(from));
+            let rate = rate(tasks, clock.mono().since(from));
+            await_completed(engine, tasks);
+            return rate;
         }
         let _ = never.recv_timeout(Duration::from_millis(2));
     }
+}
+
+/// A run that failed at once would be quick, and would say nothing.
+fn await_completed(engine: &Engine, tasks: usize) {
+    let (tell, told) = bounded(1);
+    let (_keep, never) = bounded::<()>(0);
+    let mut last = 0;
+    for _ in 0..1000 {
+        let tell = tell.clone();
+        let asked = engine.read(Box::new(move |reader| {
+            let counts = reader.counts().expect("counts");
+            let done = counts.iter().filter(|count| count.status == StatusKind::Completed);
+            let _ = tell.send(done.map(|count| count.tasks).sum::<u64>());
+        }));
+        assert!(asked, "a reader has room");
+        last = told.recv_timeout(Duration::from_secs(5)).expect("an answer");
+        if last == tasks as u64 {
+            return;
+        }
+        let _ = never.recv_timeout(Duration::from_millis(5));
+    }
+    panic!("only {last} of {tasks} tasks have completed");
 }
 
 /// The floor.
@@ -105,6 +129,9 @@ fn bare(runs: usize, threads: usize, cpus: &[usize], clock: &SystemClock) -> f64
                 confine(cpus);
                 for _ in 0..runs / threads {
                     let mut command = Command::new(&program);
+                    // The task's command has no environment of ours either; what cargo puts there
+                    // makes every program slow to link.
+                    command.env_clear();
                     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
                     assert!(command.status().expect("a start").success());
                 }
