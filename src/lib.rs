@@ -3,6 +3,7 @@
 pub mod domain;
 
 pub mod clock;
+pub mod metrics;
 pub mod stop;
 
 pub mod queue;

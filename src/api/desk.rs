@@ -12,7 +12,9 @@ use super::ask::Ask;
 use super::problem::{Occasion, Problem};
 use super::reply::Reply;
 use super::settings::ApiSettings;
+use super::traffic::{Place, Traffic};
 use super::view::{View, time_style};
+use crate::clock::Mono;
 use crate::engine::Engine;
 use crate::persistence::{Answer, Refusal};
 
@@ -30,6 +32,8 @@ pub(crate) struct Desk {
     pub under_way: AtomicUsize,
     /// Request ids made.
     pub request_ids: AtomicU64,
+    /// What was answered.
+    pub traffic: Traffic,
 }
 
 impl Desk {
@@ -93,6 +97,10 @@ pub(crate) struct Open {
     pub request: tiny_http::Request,
     /// Its id.
     pub request_id: Box<str>,
+    /// The route it takes.
+    pub place: Place,
+    /// When it came in.
+    pub since: Mono,
 }
 
 /// Something to answer.
@@ -106,7 +114,9 @@ pub(crate) enum Job {
 impl Open {
     /// A request that has just come in; its id is not known yet.
     pub(crate) fn new(desk: &Arc<Desk>, request: tiny_http::Request) -> Open {
-        Open { desk: Seat::take(desk), request, request_id: Box::default() }
+        let since = desk.settings.clock.mono();
+        let (place, desk) = (Place::NOWHERE, Seat::take(desk));
+        Open { desk, request, request_id: Box::default(), place, since }
     }
 
     /// The path without its query.

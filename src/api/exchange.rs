@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use super::ask::Ask;
 use super::desk::{Desk, Job, Open};
+use super::pack;
 use super::pen::Pen;
 use super::problem::{self, Problem};
 use super::reply::Reply;
+use super::traffic::Place;
 use crate::persistence::{Answer, Receipt, Refusal};
 use crate::store::Reader;
 
@@ -48,8 +50,14 @@ impl Exchange {
         self.open.as_deref().expect("an exchange that is in use is open")
     }
 
+    /// Notes which route the request takes.
+    pub(crate) fn takes(&mut self, place: Place) {
+        self.open.as_deref_mut().expect("as in open()").place = place;
+    }
+
     /// Answers.
-    pub(crate) fn answer(self, reply: Reply) {
+    pub(crate) fn answer(self, mut reply: Reply) {
+        pack::pack(self.open(), &mut reply);
         let open = self.close();
         open.desk.clone().post(Job::Ready(open, reply));
     }

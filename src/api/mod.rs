@@ -9,12 +9,17 @@
 //! the rules about tasks, which are the domain's, and waiting for the engine or the disk.
 
 mod accept;
+mod access;
 mod ask;
+mod callers;
 mod desk;
 mod exchange;
 pub mod gate;
+mod guard;
 mod json;
+mod levels;
 mod ops;
+mod pack;
 mod pen;
 mod problem;
 mod render;
@@ -27,9 +32,13 @@ pub mod server;
 mod settings;
 mod tasks;
 mod time;
+mod traffic;
 mod ui;
 mod view;
 mod wire;
 
+pub use access::{Access, Scope, Token};
+pub use callers::Callers;
+pub use levels::Levels;
 pub use router::Router;
 pub use settings::{ApiSettings, Compatibility, ExecutorOf, parse_pool};

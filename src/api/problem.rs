@@ -37,6 +37,10 @@ macro_rules! kinds {
 kinds! {
     INVALID 400 "invalid-request" "The request is not valid"
     MALFORMED 400 "malformed-json" "The body is not JSON"
+    WHO 401 "token-missing" "The server wants to know who asks"
+    MAY_NOT 403 "token-not-sufficient" "The token is not good for this"
+    HOST 403 "host-not-allowed" "The server does not go by this name"
+    ORIGIN 403 "origin-not-allowed" "A page of another origin may not do this"
     NO_ROUTE 404 "no-such-path" "There is nothing at this path"
     NO_TASK 404 "task-not-found" "No task has this id"
     METHOD 405 "method-not-allowed" "This path does not know this method"
@@ -85,7 +89,7 @@ pub(crate) struct Problem {
     pub detail: Cow<'static, str>,
     /// What is wrong with single fields.
     pub faults: Vec<Fault>,
-    /// The methods that are allowed instead.
+    /// The methods that would be allowed, or the scope that would be enough.
     pub allow: &'static str,
 }
 
@@ -195,10 +199,23 @@ impl Problem {
             json.close_array();
         }
         json.close();
-        let retry_after_s = (status == 503).then_some(1);
-        let media = Media::Problem;
-        let body = json.into_bytes();
-        Reply { media, retry_after_s, allow: self.allow, ..Reply::new(status, body) }
+        let mut reply = Reply { media: Media::Problem, ..Reply::new(status, json.into_bytes()) };
+        reply.retry_after_s = (status == 503).then_some(1);
+        match self.kind {
+            METHOD => reply.allow = self.allow,
+            WHO | MAY_NOT => reply.heads.push(("WWW-Authenticate", self.challenge())),
+            _ => {}
+        }
+        reply
+    }
+
+    /// What kind of proof is wanted (RFC 6750).
+    fn challenge(&self) -> Cow<'static, str> {
+        let realm = "Bearer realm=\"taskscheduler\"";
+        match self.allow {
+            "" => realm.into(),
+            scope => format!("{realm}, error=\"insufficient_scope\", scope=\"{scope}\"").into(),
+        }
     }
 }
 

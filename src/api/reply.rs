@@ -3,6 +3,7 @@
 //! Head and body go out in one write: through tiny_http's own response each head would be a write
 //! of its own and a date would be formatted for every answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::json::push_number;
@@ -23,9 +24,16 @@ pub(crate) enum Media {
     Script,
     /// `image/svg+xml`
     Svg,
+    /// The text that Prometheus reads.
+    Samples,
 }
 
 impl Media {
+    /// Whether it shrinks when it is packed.
+    pub(crate) fn is_text(self) -> bool {
+        matches!(self, Media::Json | Media::Problem | Media::Samples | Media::Html | Media::Script)
+    }
+
     /// The value of the `Content-Type` head.
     fn name(self) -> &'static str {
         match self {
@@ -35,9 +43,13 @@ impl Media {
             Media::Css => "text/css; charset=utf-8",
             Media::Script => "text/javascript; charset=utf-8",
             Media::Svg => "image/svg+xml",
+            Media::Samples => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
 }
+
+/// One line of an answer's head.
+pub(crate) type Head = (&'static str, Cow<'static, str>);
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +72,8 @@ pub(crate) struct Reply {
     pub replayed: bool,
     /// What a browser may do with it; empty for what is no page.
     pub policy: &'static str,
+    /// What else the head says.
+    pub heads: Vec<Head>,
 }
 
 /// What every answer's head needs from outside it.
@@ -69,6 +83,8 @@ pub(crate) struct HeadFacts<'a> {
     pub request_id: &'a str,
     /// The value of the `Date` head.
     pub date: &'a Arc<str>,
+    /// What a page of another origin is told: the origin that may read this.
+    pub welcome: Option<&'a str>,
     /// Whether only the head was asked for.
     pub head_only: bool,
 }
@@ -86,6 +102,7 @@ impl Reply {
             allow: "",
             replayed: false,
             policy: "",
+            heads: Vec::new(),
         }
     }
 
@@ -103,7 +120,7 @@ impl Reply {
         wire.extend_from_slice(reason(self.status).as_bytes());
         push_head(wire, "Date", facts.date);
         push_head(wire, "X-Request-Id", facts.request_id);
-        push_head(wire, "X-Content-Type-Options", "nosniff");
+        wire.extend_from_slice(ALWAYS);
         if !no_body {
             push_head(wire, "Content-Type", self.media.name());
             wire.extend_from_slice(b"\r\nContent-Length: ");
@@ -127,11 +144,20 @@ impl Reply {
         if self.replayed {
             push_head(wire, "Idempotency-Replayed", "true");
         }
-        if !self.policy.is_empty() {
+        if self.policy.is_empty() {
+            wire.extend_from_slice(NO_PAGE);
+        } else {
             push_head(wire, "Content-Security-Policy", self.policy);
-            push_head(wire, "Referrer-Policy", "no-referrer");
             // A new version of the server brings a new page.
             push_head(wire, "Cache-Control", "no-cache");
+        }
+        for (name, value) in &self.heads {
+            push_head(wire, name, value);
+        }
+        if let Some(origin) = facts.welcome {
+            push_head(wire, "Access-Control-Allow-Origin", origin);
+            push_head(wire, "Access-Control-Expose-Headers", READABLE);
+            push_head(wire, "Vary", "Origin");
         }
         wire.extend_from_slice(b"\r\n\r\n");
         if !no_body && !facts.head_only {
@@ -139,6 +165,19 @@ impl Reply {
         }
     }
 }
+
+/// What stands in the head of every answer: nobody guesses its type, frames it or learns from it
+/// where its reader came from.
+const ALWAYS: &[u8] = b"\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\
+    \r\nReferrer-Policy: no-referrer";
+
+/// What stands in the head of every answer that is no page: it does nothing in a browser, and no
+/// cache keeps it, for a moment later it says something else.
+const NO_PAGE: &[u8] = b"\r\nContent-Security-Policy: default-src 'none'; frame-ancestors 'none'\
+    \r\nCache-Control: no-store";
+
+/// What a page of another origin may read beside what it always may.
+const READABLE: &str = "ETag, Location, Retry-After, Idempotency-Replayed, X-Request-Id";
 
 /// Appends `"epoch.version"`, quotes included.
 pub(crate) fn push_etag(buffer: &mut Vec<u8>, (epoch, version): (Epoch, u32)) {
@@ -158,28 +197,32 @@ fn push_head(wire: &mut Vec<u8>, name: &str, value: &str) {
 
 /// The reason phrase of a status we use.
 pub(crate) fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        304 => "Not Modified",
-        400 => "Bad Request",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        409 => "Conflict",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        422 => "Unprocessable Content",
-        500 => "Internal Server Error",
-        502 => "Bad Gateway",
-        504 => "Gateway Timeout",
-        503 => "Service Unavailable",
-        507 => "Insufficient Storage",
-        _ => "",
-    }
+    STATUSES.iter().find(|(known, _)| *known == status).map_or("", |(_, reason)| reason)
 }
+
+/// The statuses we use, with their reason phrases.
+pub(crate) const STATUSES: [(u16, &str); 20] = [
+    (200, "OK"),
+    (201, "Created"),
+    (202, "Accepted"),
+    (204, "No Content"),
+    (304, "Not Modified"),
+    (400, "Bad Request"),
+    (401, "Unauthorized"),
+    (403, "Forbidden"),
+    (404, "Not Found"),
+    (405, "Method Not Allowed"),
+    (406, "Not Acceptable"),
+    (409, "Conflict"),
+    (413, "Content Too Large"),
+    (415, "Unsupported Media Type"),
+    (422, "Unprocessable Content"),
+    (500, "Internal Server Error"),
+    (502, "Bad Gateway"),
+    (503, "Service Unavailable"),
+    (504, "Gateway Timeout"),
+    (507, "Insufficient Storage"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -188,7 +231,10 @@ mod tests {
     fn written(reply: &Reply, head_only: bool) -> String {
         let mut wire = Vec::new();
         let date: Arc<str> = "today".into();
-        reply.write(&mut wire, &HeadFacts { request_id: "r1", date: &date, head_only });
+        reply.write(
+            &mut wire,
+            &HeadFacts { request_id: "r1", date: &date, welcome: None, head_only },
+        );
         String::from_utf8(wire).unwrap()
     }
 
@@ -201,9 +247,12 @@ mod tests {
             ..Reply::new(201, b"{}".to_vec())
         };
         let expected = "HTTP/1.1 201 Created\r\nDate: today\r\nX-Request-Id: r1\r\n\
-            X-Content-Type-Options: nosniff\r\nContent-Type: application/json\r\n\
+            X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n\
+            Referrer-Policy: no-referrer\r\nContent-Type: application/json\r\n\
             Content-Length: 2\r\nLocation: /api/v1/tasks/7\r\nETag: \"2.3\"\r\n\
-            Idempotency-Replayed: true\r\n\r\n";
+            Idempotency-Replayed: true\r\n\
+            Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n\
+            Cache-Control: no-store\r\n\r\n";
         assert_eq!(written(&reply, false), format!("{expected}{{}}"));
         assert_eq!(written(&reply, true), expected);
     }
@@ -213,10 +262,7 @@ mod tests {
         for status in [204, 304] {
             let reply = Reply { allow: "GET", ..Reply::new(status, b"x".to_vec()) };
             let text = written(&reply, false);
-            assert!(
-                text.ends_with("Allow: GET\r\n\r\n") && !text.contains("Content-Length"),
-                "{text}"
-            );
+            assert!(text.contains("Allow: GET\r\n") && !text.contains("Content-Length"), "{text}");
         }
     }
 }

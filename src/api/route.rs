@@ -2,7 +2,9 @@
 
 use tiny_http::Method;
 
+use super::access::Scope;
 use super::problem::{self, Fault, Problem};
+use super::traffic::Place;
 use super::ui::Asset;
 use crate::domain::TaskId;
 
@@ -24,6 +26,22 @@ pub(crate) enum Route {
     Health(Detail),
     Liveness,
     Readiness,
+    /// What the operators' paths are.
+    Links,
+    /// What runs here.
+    About,
+    /// The text that Prometheus reads.
+    Samples,
+    /// The names of all that is measured.
+    Meters,
+    /// One of them, named at the end of the path.
+    Meter,
+    /// How much is logged.
+    Loggers,
+    /// How much one part of the program logs, named at the end of the path.
+    Logger,
+    /// Sets that.
+    SetLogger,
     /// A file of the page.
     Page(Asset),
     /// What the path knows, for `OPTIONS`.
@@ -39,13 +57,101 @@ pub(crate) enum Detail {
     Full,
 }
 
+/// The routes' paths, by [`Route::place`]; the first stands for all paths that lead nowhere.
+pub(crate) const TEMPLATES: &[&str] = &[
+    "UNKNOWN",
+    "/api/v1/tasks",
+    "/api/v1/tasks/batch",
+    "/api/v1/tasks/scheduled",
+    "/api/v1/tasks/statistics",
+    "/api/v1/tasks/metrics",
+    "/api/v1/tasks/health",
+    "/api/v1/tasks/cleanup",
+    "/api/v1/tasks/{id}",
+    "/api/v1/tasks/{id}/status",
+    "/api/v1/tasks/{id}/cancel",
+    "/api/v1/tasks/{id}/retry",
+    "/actuator",
+    "/actuator/health",
+    "/actuator/health/detailed",
+    "/actuator/health/liveness",
+    "/actuator/health/readiness",
+    "/actuator/info",
+    "/actuator/metrics",
+    "/actuator/metrics/{name}",
+    "/actuator/loggers",
+    "/actuator/loggers/{name}",
+    "/actuator/prometheus",
+    "/",
+];
+
 const READ: &str = "GET, HEAD, OPTIONS";
 const WRITE: &str = "POST, OPTIONS";
 
 impl Route {
     /// Whether the answer is JSON, or nothing.
     pub(crate) fn is_json(self) -> bool {
-        !matches!(self, Route::Page(_))
+        !matches!(self, Route::Page(_) | Route::Samples)
+    }
+
+    /// Which of [`TEMPLATES`] this is.
+    pub(crate) fn place(self) -> Place {
+        Place(match self {
+            Route::Allowed(_) => 0,
+            Route::Submit | Route::List => 1,
+            Route::SubmitBatch => 2,
+            Route::Scheduled => 3,
+            Route::Statistics => 4,
+            Route::Metrics => 5,
+            Route::ServiceHealth => 6,
+            Route::Cleanup => 7,
+            Route::Show(_) => 8,
+            Route::PutStatus(_) => 9,
+            Route::Cancel(_) => 10,
+            Route::Retry(_) => 11,
+            Route::Links => 12,
+            Route::Health(Detail::Brief) => 13,
+            Route::Health(Detail::Full) => 14,
+            Route::Liveness => 15,
+            Route::Readiness => 16,
+            Route::About => 17,
+            Route::Meters => 18,
+            Route::Meter => 19,
+            Route::Loggers => 20,
+            Route::Logger | Route::SetLogger => 21,
+            Route::Samples => 22,
+            Route::Page(_) => 23,
+        })
+    }
+
+    /// What a token must be good for; `None`: nobody is asked.
+    pub(crate) fn needs(self) -> Option<Scope> {
+        match self {
+            Route::Submit | Route::SubmitBatch | Route::Cancel(_) | Route::Retry(_) => {
+                Some(Scope::Submit)
+            }
+            Route::List
+            | Route::Scheduled
+            | Route::Statistics
+            | Route::Metrics
+            | Route::Show(_)
+            | Route::Health(Detail::Full)
+            | Route::About
+            | Route::Samples
+            | Route::Meters
+            | Route::Meter
+            | Route::Loggers
+            | Route::Logger => Some(Scope::Read),
+            Route::PutStatus(_) | Route::Cleanup | Route::SetLogger => Some(Scope::Admin),
+            // What containers and balancers ask, and what anybody may know of the program.
+            Route::ServiceHealth
+            | Route::Health(Detail::Brief)
+            | Route::Liveness
+            | Route::Readiness
+            | Route::Links
+            | Route::Page(_)
+            | Route::Allowed(_) => None,
+        }
     }
 
     /// Finds what `method` on `path` (without its query) means.
@@ -96,12 +202,31 @@ fn place(method: &Method, path: &str) -> Result<(&'static str, Option<Route>), P
         };
     }
     match path {
+        "/actuator" => Ok(read(Route::Links)),
+        "/actuator/info" => Ok(read(Route::About)),
+        "/actuator/prometheus" | "/metrics" => Ok(read(Route::Samples)),
+        "/actuator/metrics" => Ok(read(Route::Meters)),
+        "/actuator/loggers" => Ok(read(Route::Loggers)),
         "/actuator/health" => Ok(read(Route::Health(Detail::Brief))),
         "/actuator/health/detailed" => Ok(read(Route::Health(Detail::Full))),
         "/actuator/health/liveness" => Ok(read(Route::Liveness)),
         "/actuator/health/readiness" => Ok(read(Route::Readiness)),
+        _ if is_under(path, "/actuator/metrics/") => Ok(read(Route::Meter)),
+        _ if is_under(path, "/actuator/loggers/") => Ok((
+            "GET, HEAD, POST, OPTIONS",
+            match method {
+                Method::Get | Method::Head => Some(Route::Logger),
+                Method::Post => Some(Route::SetLogger),
+                _ => None,
+            },
+        )),
         _ => Asset::at(path).map(|asset| read(Route::Page(asset))).ok_or_else(nothing),
     }
+}
+
+/// Whether one name follows.
+fn is_under(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
 fn nothing() -> Problem {
@@ -141,6 +266,15 @@ mod tests {
             (Method::Get, "/actuator/health/detailed", Route::Health(Detail::Full)),
             (Method::Get, "/actuator/health/liveness", Route::Liveness),
             (Method::Get, "/actuator/health/readiness", Route::Readiness),
+            (Method::Get, "/actuator", Route::Links),
+            (Method::Get, "/actuator/info", Route::About),
+            (Method::Get, "/metrics", Route::Samples),
+            (Method::Get, "/actuator/prometheus", Route::Samples),
+            (Method::Get, "/actuator/metrics", Route::Meters),
+            (Method::Get, "/actuator/metrics/process.uptime", Route::Meter),
+            (Method::Get, "/actuator/loggers", Route::Loggers),
+            (Method::Get, "/actuator/loggers/ROOT", Route::Logger),
+            (Method::Post, "/actuator/loggers/ROOT", Route::SetLogger),
             (Method::Get, "/", Route::Page(Asset::Page)),
             (Method::Get, "/ui/main.js", Route::Page(Asset::Main)),
             (Method::Options, "/api/v1/tasks/batch", Route::Allowed("POST, OPTIONS")),
@@ -151,9 +285,23 @@ mod tests {
     }
 
     #[test]
+    fn every_template_leads_to_a_route_that_says_that_it_is_its_own() {
+        for (place, template) in TEMPLATES.iter().enumerate().skip(1) {
+            let path = template.replace("{id}", "7").replace("{name}", "x");
+            let methods = [Method::Get, Method::Post, Method::Put, Method::Delete];
+            let found = methods.iter().filter_map(|method| Route::find(method, &path).ok());
+            let places: Vec<_> = found.map(|route| usize::from(route.place().0)).collect();
+            assert!(!places.is_empty() && places.iter().all(|it| *it == place), "{template}");
+        }
+    }
+
+    #[test]
     fn a_wrong_path_is_404_a_wrong_method_405_and_a_wrong_id_400() {
         let table = [
             (Method::Get, "/ui/", 404, ""),
+            (Method::Get, "/actuator/metrics/", 404, ""),
+            (Method::Get, "/actuator/loggers/a/b", 404, ""),
+            (Method::Post, "/metrics", 405, "GET, HEAD, OPTIONS"),
             (Method::Post, "/", 405, "GET, HEAD, OPTIONS"),
             (Method::Get, "/api/v1/task", 404, ""),
             (Method::Get, "/api/v1/tasksx", 404, ""),

@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::accept;
+use super::access::Scope;
 use super::desk::Desk;
 use super::exchange::Exchange;
-use super::ops::{health, metrics, statistics};
+use super::guard;
+use super::ops::{actuator, health, loggers, meters, metrics, statistics};
 use super::problem::{self, Problem};
 use super::replier::{Replier, Step};
-use super::reply::Reply;
-use super::route::Route;
+use super::route::{Route, TEMPLATES};
 use super::settings::ApiSettings;
 use super::tasks::{cleanup, command, list, submit};
+use super::traffic::Traffic;
 use super::ui;
 use crate::engine::Engine;
 
@@ -42,7 +44,8 @@ impl Router {
             .expect("the replier's thread starts");
         let node = engine.vitals().node;
         let (under_way, request_ids) = Default::default();
-        let desk = Desk { engine, settings, node, replies, under_way, request_ids };
+        let traffic = Traffic::new(TEMPLATES);
+        let desk = Desk { engine, settings, node, replies, under_way, request_ids, traffic };
         Router { desk: Arc::new(desk) }
     }
 
@@ -72,10 +75,16 @@ impl fmt::Debug for Router {
     }
 }
 
-fn dispatch(exchange: Exchange) {
+fn dispatch(mut exchange: Exchange) {
+    let found = Route::find(exchange.open().request.method(), exchange.open().path());
+    if let Ok(route) = found {
+        exchange.takes(route.place());
+    }
     let route = {
         let open = exchange.open();
-        Route::find(open.request.method(), open.path()).and_then(|route| {
+        // Whether there is such a path is told only to those who may come in.
+        let needs = found.as_ref().map_or(Some(Scope::Read), |route| route.needs());
+        guard::admit(open, needs).and(found).and_then(|route| {
             if route.is_json() {
                 accept::json(open.heads("Accept"))?;
             }
@@ -100,6 +109,17 @@ fn dispatch(exchange: Exchange) {
         Ok(Route::Liveness) => health::liveness(exchange),
         Ok(Route::Readiness) => health::readiness(exchange),
         Ok(Route::Page(asset)) => ui::serve(exchange, asset),
-        Ok(Route::Allowed(allow)) => exchange.answer(Reply { allow, ..Reply::empty(204) }),
+        Ok(Route::Links) => actuator::links(exchange),
+        Ok(Route::About) => actuator::about(exchange),
+        Ok(Route::Samples) => meters::samples(exchange),
+        Ok(Route::Meters) => meters::names(exchange),
+        Ok(Route::Meter) => meters::one(exchange),
+        Ok(Route::Loggers) => loggers::all(exchange),
+        Ok(Route::Logger) => loggers::one(exchange),
+        Ok(Route::SetLogger) => loggers::set(exchange),
+        Ok(Route::Allowed(allow)) => {
+            let reply = guard::options(exchange.open(), allow);
+            exchange.answer(reply);
+        }
     }
 }

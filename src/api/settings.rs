@@ -2,7 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
+use super::access::Access;
+use super::callers::Callers;
+use super::gate::GateCounters;
+use super::levels::Levels;
 use crate::clock::Clock;
 use crate::domain::Limits;
 
@@ -42,6 +47,16 @@ pub struct ApiSettings {
     pub parse_pool: Arc<rayon::ThreadPool>,
     /// Times of answers.
     pub clock: Arc<dyn Clock>,
+    /// Who may do what.
+    pub access: Access,
+    /// Who may call from a browser, and under which names.
+    pub callers: Callers,
+    /// How much is logged.
+    pub levels: Arc<Levels>,
+    /// Log lines that were dropped.
+    pub lines_dropped: Arc<AtomicU64>,
+    /// What the gate has done; `None` where requests come in another way.
+    pub gate: Option<Arc<GateCounters>>,
     /// Makes the request ids of this process unlike those of others.
     pub request_id_seed: u32,
 }
@@ -63,6 +78,11 @@ impl ApiSettings {
             executor_of,
             parse_pool,
             clock,
+            access: Access::default(),
+            callers: Callers::default(),
+            levels: Arc::default(),
+            lines_dropped: Arc::default(),
+            gate: None,
             request_id_seed: 0,
         }
     }

@@ -125,6 +125,9 @@ pub struct RemoteArgs {
     /// The server [env: TASK_SCHEDULER_SERVER] [default: http://127.0.0.1:8080]
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
+    /// Send the token in this file [env: TASK_SCHEDULER_TOKEN or TASK_SCHEDULER_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// How long one request may take
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub timeout: Duration,

@@ -154,7 +154,7 @@ impl Engine {
         let limit = settings.stall_limit;
         let relief = start_persist(store, line_end, chores_in, ends, limit, &fatal)?;
         let writer_over = start_writer(writer, &fatal)?;
-        let asks = start_readers(readers, &fatal)?;
+        let asks = start_readers(readers, &clock, &fatal)?;
         let queues = Queues { seats, lanes: &lanes, pool: &pool };
         let runners = Runners::start(&pins, queues, registry, &clock, &posts)?;
         let keeper = Housekeeper {
@@ -246,8 +246,12 @@ fn start_until(lanes: &Arc<Entrance<Work>>, pool: &Arc<Pool<Work>>) -> StartUnti
     })
 }
 
-fn start_readers(readers: Vec<Box<dyn Reader>>, fatal: &Fatal) -> std::io::Result<Reads> {
-    let (asks, asked) = Reads::new();
+fn start_readers(
+    readers: Vec<Box<dyn Reader>>,
+    clock: &Arc<dyn Clock>,
+    fatal: &Fatal,
+) -> std::io::Result<Reads> {
+    let (asks, asked) = Reads::new(Arc::clone(clock));
     for (n, mut reader) in readers.into_iter().enumerate() {
         let asked = asked.clone();
         let body = move || {

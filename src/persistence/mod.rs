@@ -7,6 +7,7 @@
 
 mod backlog;
 mod bell;
+mod books;
 mod kinds;
 mod line;
 mod live;
@@ -24,6 +25,7 @@ mod writer;
 mod tests;
 
 pub use bell::Bell;
+pub use books::{Books, PerBand, Row};
 pub use kinds::{Served, Way};
 pub use line::{Job, Line, LineEnd, Sending, line};
 pub use mailbox::{Inbox, Mailbox, MailboxSizes, Posts, mailbox};

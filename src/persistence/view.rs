@@ -1,8 +1,9 @@
 //! What others may see of the writer without asking it, and the few wishes they can leave with it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::books::Books;
 use crate::clock::Mono;
 use crate::domain::BandMap;
 
@@ -17,6 +18,8 @@ pub struct View {
     pub depth: BandMap<usize>,
     /// How long the longest waiting ready task in memory has waited, in milliseconds.
     pub oldest_wait_ms: Option<u64>,
+    /// The same by band; nought where none waits.
+    pub oldest_ms: BandMap<u64>,
     /// Attempts that only wait, and need no core for that.
     pub sleeping: usize,
     /// Whether the store does what it should.
@@ -35,6 +38,7 @@ pub struct View {
 #[derive(Debug, Default)]
 pub struct Views {
     view: Mutex<View>,
+    books: Mutex<Arc<Books>>,
     refusing: AtomicBool,
     closing: AtomicBool,
     disk_full: AtomicBool,
@@ -55,6 +59,11 @@ impl Views {
     /// How things stood a moment ago.
     pub fn view(&self) -> View {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What happened since the start, as of a moment ago.
+    pub fn books(&self) -> Arc<Books> {
+        Arc::clone(&self.books.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Rises while the writer makes rounds.
@@ -157,7 +166,9 @@ impl Views {
         self.beats.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn publish(&self, view: View) {
+    pub(super) fn publish(&self, view: View, books: &Books) {
+        let books = Arc::new(books.clone());
+        *self.books.lock().unwrap_or_else(PoisonError::into_inner) = books;
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view;
     }
 }

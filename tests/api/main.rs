@@ -9,8 +9,10 @@ mod bad_input;
 mod crowd;
 mod java;
 mod life;
+mod ops;
 mod pages;
 mod submits;
+mod tokens;
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
@@ -79,6 +81,17 @@ impl Api {
     /// Asks for a task until it has this status.
     fn wait_for(&mut self, id: u64, status: &str) -> Value {
         self.wait_until(&format!("/api/v1/tasks/{id}"), |task| task["status"] == status)
+    }
+
+    /// Looks until there is something; `None` when that takes too long.
+    fn until<T>(&mut self, look: impl Fn(&mut Api) -> Option<T>) -> Option<T> {
+        let deadline = Deadline::after(PATIENCE);
+        loop {
+            let found = look(self);
+            if found.is_some() || deadline.is_over() {
+                return found;
+            }
+        }
     }
 
     /// Asks until the answer is as it should be.

@@ -17,6 +17,8 @@ pub struct Answer {
     pub code: u16,
     pub head: Vec<(String, String)>,
     pub body: String,
+    /// The body where it is packed, which is no text.
+    pub packed: Vec<u8>,
 }
 
 impl Answer {
@@ -70,8 +72,10 @@ impl Client {
             self.line = Some(connect(self.address).ok_or(Broken::Unsent)?);
         }
         let line = self.line.as_mut().expect("connected above");
-        let mut request =
-            vec![format!("{method} {path} HTTP/1.1"), format!("Host: {}", self.address)];
+        let mut request = vec![format!("{method} {path} HTTP/1.1")];
+        if !heads.iter().any(|(name, _)| *name == "Host") {
+            request.push(format!("Host: {}", self.address));
+        }
         request.extend(heads.iter().map(|(name, value)| format!("{name}: {value}")));
         if method != "GET" {
             request.push(format!("Content-Length: {}", body.len()));
@@ -110,7 +114,7 @@ fn read(line: &mut BufReader<TcpStream>) -> std::io::Result<Answer> {
         let (name, value) = text.split_once(':').ok_or_else(|| bad("no colon"))?;
         head.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut answer = Answer { code, head, body: String::new() };
+    let mut answer = Answer { code, head, body: String::new(), packed: Vec::new() };
     let mut body = Vec::new();
     if answer.header("Transfer-Encoding").is_some() {
         read_chunks(line, &mut body)?;
@@ -118,6 +122,10 @@ fn read(line: &mut BufReader<TcpStream>) -> std::io::Result<Answer> {
         let length: usize = length.parse().map_err(|_| bad("an odd length"))?;
         body.resize(length, 0);
         line.read_exact(&mut body)?;
+    }
+    if answer.header("Content-Encoding").is_some() {
+        answer.packed = body;
+        return Ok(answer);
     }
     answer.body = String::from_utf8(body).map_err(|_| bad("no UTF-8"))?;
     Ok(answer)

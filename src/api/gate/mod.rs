@@ -114,6 +114,11 @@ impl Gate {
         self.front.limits()
     }
 
+    /// What it does; it goes on being counted there.
+    pub fn counters(&self) -> Arc<GateCounters> {
+        self.front.counters()
+    }
+
     /// Starts the thread `gate`.
     pub fn start(self) -> io::Result<GateHandle> {
         let (counters, ending) = (self.front.counters(), self.front.ending());

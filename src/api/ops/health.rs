@@ -189,6 +189,7 @@ mod tests {
     use super::*;
     use crate::domain::BandMap;
     use crate::engine::{CoreVitals, DiskVitals, LevelReads, StoreVitals};
+    use crate::metrics::{DURATIONS_US, Histogram};
     use crate::store::redis::{Counted, Level2Vitals};
 
     fn well() -> Vitals {
@@ -239,6 +240,9 @@ mod tests {
             description: "redis://r:6379/0".into(),
             why: Some("no answer in time".into()),
             counted: Counted::default(),
+            took: Histogram::new(DURATIONS_US),
+            connections: 0,
+            idle: 0,
         });
         let (status, told) = told(&vitals, Detail::Full);
         assert_eq!((status, &told["status"]), (200, &"UP".into()));

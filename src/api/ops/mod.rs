@@ -1,5 +1,8 @@
-//! The requests about the server: its health, its statistics and its past.
+//! The requests about the server: its health, its statistics, its past, and what it measures.
 
+pub(crate) mod actuator;
 pub(crate) mod health;
+pub(crate) mod loggers;
+pub(crate) mod meters;
 pub(crate) mod metrics;
 pub(crate) mod statistics;

@@ -64,6 +64,13 @@ impl<'a> Params<'a> {
         self.pairs.iter().any(|(known, value)| known == name && !value.is_empty())
     }
 
+    /// Every value that is given under this name.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let given =
+            self.pairs.iter().filter(move |(known, value)| known == name && !value.is_empty());
+        given.map(|(_, value)| &**value)
+    }
+
     /// A text.
     pub(crate) fn text(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
         let mut values =

@@ -8,6 +8,8 @@ mod task;
 
 pub use task::Task;
 
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ureq::http::{Request, header};
@@ -20,6 +22,8 @@ use super::exit::{Exit, Failure};
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 /// More than a full page or the answer to the largest batch.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// A file with more holds no token.
+const TOKEN_FILE_BYTES_MAX: u64 = 4096;
 /// JSON.
 pub const JSON: &str = "application/json";
 /// One JSON value a line.
@@ -29,6 +33,8 @@ pub const NDJSON: &str = "application/x-ndjson";
 pub struct Client {
     agent: ureq::Agent,
     base: String,
+    /// What the `Authorization` head says.
+    bearer: Option<String>,
 }
 
 /// What the server answered.
@@ -58,7 +64,7 @@ impl Client {
             .proxy(None)
             .user_agent(concat!("taskscheduler/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Client { agent: config.into(), base })
+        Ok(Client { agent: config.into(), base, bearer: bearer(args, around)? })
     }
 
     /// GETs a path.
@@ -66,6 +72,9 @@ impl Client {
         let mut request = self.agent.get(format!("{}{path}", self.base));
         for (name, value) in query {
             request = request.query(name, value);
+        }
+        if let Some(bearer) = &self.bearer {
+            request = request.header(header::AUTHORIZATION, bearer);
         }
         self.answer(request.call(), Effect::None)
     }
@@ -84,6 +93,9 @@ impl Client {
         }
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
+        }
+        if let Some(bearer) = &self.bearer {
+            request = request.header(header::AUTHORIZATION, bearer);
         }
         let request = request.body(body).map_err(|error| {
             Failure::new(Exit::Usage, format!("the request cannot be sent: {error}"))
@@ -127,6 +139,30 @@ impl Client {
         };
         Failure::new(Exit::Unreachable, format!("no answer from {base}: {error}; {advice}"))
     }
+}
+
+/// The token from the file on the command line, the environment, or the file that names.
+fn bearer(args: &RemoteArgs, around: &Surroundings) -> Result<Option<String>, Failure> {
+    let named = || around.variable("TASK_SCHEDULER_TOKEN_FILE").map(PathBuf::from);
+    let token = match (&args.token_file, around.variable("TASK_SCHEDULER_TOKEN")) {
+        (Some(file), _) => Some(of_file(file)?),
+        (None, Some(token)) => Some(token.to_owned()),
+        (None, None) => named().map(|file| of_file(&file)).transpose()?,
+    };
+    let Some(token) = token else { return Ok(None) };
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Failure::new(Exit::Usage, "the token must be one word of visible characters"));
+    }
+    Ok(Some(format!("Bearer {token}")))
+}
+
+fn of_file(path: &Path) -> Result<String, Failure> {
+    let unread =
+        |error| Failure::new(Exit::Usage, format!("failed to read {}: {error}", path.display()));
+    let mut token = String::new();
+    let file = std::fs::File::open(path).map_err(unread)?;
+    file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut token).map_err(unread)?;
+    Ok(token.trim().to_owned())
 }
 
 /// Whether a request that got no answer can have changed something.

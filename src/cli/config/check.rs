@@ -42,15 +42,22 @@ pub fn contradictions(config: &Config) -> Vec<String> {
     rules.into_iter().filter(|(fits, _)| !fits).map(|(_, rule)| rule.into()).collect()
 }
 
+impl super::Api {
+    /// Whether everybody who can reach it may do everything.
+    pub fn asks_nobody(&self) -> bool {
+        self.tokens.0.is_empty()
+    }
+}
+
 impl Config {
     /// Why `serve` must not start with this configuration, each reason with its cure.
     pub fn refusals(&self) -> Vec<String> {
         let mut refusals = Vec::new();
-        if !self.api.listen.is_local() && !self.api.insecure_no_auth {
+        if !self.api.listen.is_local() && self.api.asks_nobody() && !self.api.insecure_no_auth {
             refusals.push(format!(
                 "api.listen {} can be reached from outside this machine and the API asks nobody \
-                 who they are: listen on 127.0.0.1 or a Unix path behind a proxy, or accept the \
-                 risk with --insecure-no-auth",
+                 who they are: set api.tokens, listen on 127.0.0.1 or a Unix \
+                 path behind a proxy, or accept the risk with --insecure-no-auth",
                 self.api.listen
             ));
         }

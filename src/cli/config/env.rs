@@ -23,6 +23,10 @@ pub const PROFILE: &str = "TASK_SCHEDULER_PROFILE";
 pub const SPRING_PROFILE: &str = "SPRING_PROFILES_ACTIVE";
 /// Names the server that the client commands speak to.
 pub const SERVER: &str = "TASK_SCHEDULER_SERVER";
+/// The token that they send.
+pub const TOKEN: &str = "TASK_SCHEDULER_TOKEN";
+/// Names a file with it.
+pub const TOKEN_FILE: &str = "TASK_SCHEDULER_TOKEN_FILE";
 /// What follows a variable's name where it names a file with the value.
 const IN_FILE: &str = "_FILE";
 /// No value is longer; a wrong path to something huge must not fill the memory.
@@ -95,7 +99,8 @@ fn unknown(around: &Surroundings, layers: &mut Layers) {
     let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
     let known = |name: &str| {
         let value = name.strip_suffix(IN_FILE).unwrap_or(name);
-        [CONFIG, PROFILE, SERVER].contains(&name) || names.iter().any(|known| known == value)
+        [CONFIG, PROFILE, SERVER, TOKEN, TOKEN_FILE].contains(&name)
+            || names.iter().any(|known| known == value)
     };
     for (name, text) in &around.variables {
         if known(name) || text.is_empty() {

@@ -14,6 +14,7 @@ use super::secret::Secret;
 use super::setting::{Bare, Setting};
 use super::size::{GIB, KIB, MIB, Size, SizeLimit};
 use super::table::{Key, ends, read_within, settings};
+use super::tokens::Tokens;
 use super::words::{Choice, Compatibility, LogFormat, LogLevel, Migrate};
 
 const MS: Duration = Duration::from_millis(1);
@@ -39,6 +40,11 @@ settings! {
         listen: Listen = "127.0.0.1:8080";
         /// Lets everyone who can reach an address outside this machine use the whole API.
         insecure_no_auth: bool = "false";
+        /// Who may do what, each as NAME:SCOPE+SCOPE:TOKEN with the scopes read, submit, worker and
+        /// admin; sha256= and the digest may stand for the token. With none everybody may do all.
+        tokens: Tokens = "";
+        /// Names beside localhost by which a server without tokens may be called; "*" means all.
+        allowed_hosts: Vec<String> = "";
         /// Whose habits the API keeps: those of the documented contract or of the Java system.
         compatibility: Compatibility = "standard";
         /// The origins whose pages may call the API from a browser; "*" means all.

@@ -17,6 +17,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 use super::config::{LogFormat, LogLevel};
 use super::exit::{Exit, Failure};
+use crate::api::Levels;
 use crate::clock::Clock;
 
 /// The most lines that wait; with the bound on a line's length, 4 MiB.
@@ -32,18 +33,39 @@ enum Message {
 struct Logger {
     send: Sender<Message>,
     dropped: Arc<AtomicU64>,
+    dropped_ever: Arc<AtomicU64>,
+    levels: Arc<Levels>,
     format: LogFormat,
     clock: Arc<dyn Clock>,
 }
 
+/// What others may know of the log, and change about it.
+#[derive(Clone)]
+pub struct Said {
+    /// How much is logged.
+    pub levels: Arc<Levels>,
+    /// Lines that were dropped.
+    pub dropped: Arc<AtomicU64>,
+}
+
 /// Holds the log open; dropping it writes what still waits.
-pub struct Logging(Sender<Message>);
+pub struct Logging {
+    send: Sender<Message>,
+    said: Said,
+}
+
+impl Logging {
+    /// What others may know of it.
+    pub fn said(&self) -> Said {
+        self.said.clone()
+    }
+}
 
 impl Drop for Logging {
     fn drop(&mut self) {
         let (done, wait) = bounded(1);
         // Both waits are bounded: a standard error that stands still must not hold the end up.
-        if self.0.send_timeout(Message::Flush(done), FLUSH_WAIT).is_ok() {
+        if self.send.send_timeout(Message::Flush(done), FLUSH_WAIT).is_ok() {
             let _ = wait.recv_timeout(FLUSH_WAIT);
         }
     }
@@ -57,27 +79,38 @@ pub fn start(
 ) -> Result<Logging, Failure> {
     let (send, receive) = bounded(WAITING_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
-    let logger = Logger { send: send.clone(), dropped: dropped.clone(), format, clock };
+    let levels = Arc::new(Levels::new(filter(level)));
+    let said = Said { levels: Arc::clone(&levels), dropped: Arc::default() };
+    let (send_lines, dropped_now) = (send.clone(), Arc::clone(&dropped));
+    let dropped_ever = Arc::clone(&said.dropped);
+    let logger =
+        Logger { send: send_lines, dropped: dropped_now, dropped_ever, levels, format, clock };
     let write = move || write_all(&receive, &dropped, &mut io::stderr());
     thread::Builder::new().name("log".into()).spawn(write)?;
     log::set_boxed_logger(Box::new(logger))
         .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    log::set_max_level(match level {
+    Ok(Logging { send, said })
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Error => LevelFilter::Error,
         LogLevel::Warn => LevelFilter::Warn,
         LogLevel::Info => LevelFilter::Info,
         LogLevel::Debug => LevelFilter::Debug,
         LogLevel::Trace => LevelFilter::Trace,
-    });
-    Ok(Logging(send))
+    }
 }
 
 impl Log for Logger {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, asked: &Metadata<'_>) -> bool {
+        self.levels.allows(asked.target(), asked.level())
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let now = self.clock.now();
         let line = match self.format {
             LogFormat::Text => line::text(record, now),
@@ -86,6 +119,7 @@ impl Log for Logger {
         if self.send.try_send(Message::Line(line)).is_err() {
             // Relaxed: a count that is only ever reported; no other memory hangs on it.
             self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped_ever.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -119,8 +153,10 @@ mod tests {
 
     fn logger(lines_max: usize) -> (Logger, Receiver<Message>) {
         let (send, receive) = bounded(lines_max);
-        let (dropped, clock) = (Arc::default(), ManualClock::at(TimeMs(0)));
-        (Logger { send, dropped, format: LogFormat::Text, clock }, receive)
+        let (dropped, dropped_ever) = Default::default();
+        let (levels, clock) = (Levels::new(LevelFilter::Info), ManualClock::at(TimeMs(0)));
+        let (levels, format) = (Arc::new(levels), LogFormat::Text);
+        (Logger { send, dropped, dropped_ever, levels, format, clock }, receive)
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::domain::{
     Change, ChangeKind, Failure, FailureKind, Holding, Status, StatusKind, Suspicion, Task, TaskId,
     TimeMs,
 };
+use crate::persistence::books::Tells;
 use crate::persistence::kinds::Kinds;
 use crate::persistence::live::{Doing, Home, LiveTask, Room};
 use crate::persistence::pending::{Sequel, Then, UnderWay, weight};
@@ -27,6 +28,7 @@ impl Writer {
         }
         let Some(way) = self.under_way.take() else { return Ok(ran) };
         self.views.set_sent_at(None);
+        self.note_batch(&way, settled.error.is_some(), mono);
         match &settled.error {
             Some(error @ StoreError::Fenced(_)) if self.is_superseded() => {
                 // Not the node is refused, but only the writing side that another one replaces.
@@ -82,6 +84,15 @@ impl Writer {
             log::info!("{} rows are held by this node and are looked up", unknown.len());
         }
         self.unknown = unknown.into();
+    }
+
+    fn note_batch(&mut self, way: &UnderWay, failed: bool, mono: Mono) {
+        self.books.commit.add(mono.since(way.since).as_micros() as u64);
+        let changes: usize = way.batch.units.iter().map(|unit| unit.changes.len()).sum();
+        if changes > 0 {
+            self.books.batch_tasks.add(changes as u64);
+        }
+        self.books.commit_errors += u64::from(failed);
     }
 
     fn note_outage(&mut self, error: &StoreError, mono: Mono) {
@@ -207,6 +218,9 @@ impl Writer {
     }
 
     fn applied(&mut self, unit: Unit, sequel: Sequel, now: TimeMs) {
+        let ended = matches!(sequel, Sequel::Ended);
+        let tells = if ended { Tells::AttemptEnded } else { Tells::Else };
+        unit.changes.iter().for_each(|change| self.books.note(change, tells, now));
         match sequel {
             Sequel::Submitted { receipt } => {
                 let tasks = unit.changes.iter().map(|change| change.task.clone()).collect();
@@ -259,6 +273,7 @@ impl Writer {
                 self.undo_change(change, now);
             } else {
                 ids.push(change.task.id);
+                self.books.note(&change, Tells::Else, now);
                 self.take_over(change, now);
             }
         }

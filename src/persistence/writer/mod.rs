@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use self::pace::Pace;
 use super::backlog::Backlog;
+use super::books::Books;
 use super::kinds::{Kinds, Served};
 use super::line::{Job, Line, Sending};
 use super::live::{Doing, Live, LiveTask, Room, Waiting};
@@ -121,6 +122,7 @@ pub struct Writer {
     /// Tickets pushed since a core was last woken.
     pushed: usize,
     view: View,
+    books: Books,
     published_at: Option<Mono>,
 }
 
@@ -185,6 +187,7 @@ impl Writer {
             outage: None,
             pushed: 0,
             view: View::default(),
+            books: Books::default(),
             published_at: None,
         };
         for task in recovered.held {
@@ -448,19 +451,22 @@ impl Writer {
             let live = &self.live;
             self.due.retain(|id, timer| live.get(id).is_some_and(|live| live.timer == timer));
         }
-        let (mut oldest, mut sleeping) = (None::<TimeMs>, 0);
+        let (mut oldest, mut sleeping) = (BandMap::<Option<TimeMs>>::default(), 0);
         for live in self.live.iter() {
             sleeping += usize::from(matches!(live.doing, Doing::Sleep { .. }));
             let (state, taken) = (&live.task.state, live.is_taken());
             if state.status == Status::Queued && !taken {
-                oldest = Some(oldest.map_or(state.ready_at, |at| at.min(state.ready_at)));
+                let oldest = &mut oldest[live.task.spec.band];
+                *oldest = Some(oldest.map_or(state.ready_at, |at| at.min(state.ready_at)));
             }
             if taken && state.cancel_requested {
                 // The wish can come between the taking of a ticket and its start.
                 self.ask_stop(live.task.id, state.epoch);
             }
         }
-        self.view.oldest_wait_ms = oldest.map(|at| now.since_ms(at));
+        let waits = oldest.0.map(|at| at.map(|at| now.since_ms(at)));
+        self.view.oldest_wait_ms = waits.into_iter().flatten().max();
+        self.view.oldest_ms = BandMap(waits.map(Option::unwrap_or_default));
         self.view.sleeping = sleeping;
         self.view.number += 1;
         self.view.held = self.live.len();
@@ -469,7 +475,7 @@ impl Writer {
         self.view.store_up = !self.is_down(mono);
         let silent = self.under_way.as_ref().map(|way| mono.since(way.since));
         self.view.store_up &= silent.is_none_or(|silent| silent < Self::PATIENCE);
-        self.views.publish(self.view.clone());
+        self.views.publish(self.view.clone(), &self.books);
     }
 
     /// The next random number (xorshift64*): jitter needs no better one.

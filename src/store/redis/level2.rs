@@ -20,6 +20,7 @@ use super::r2d2_redis::RedisConnector;
 use super::scripts::Scripts;
 use super::standing::Standing;
 use crate::clock::{Clock, Mono};
+use crate::metrics::{DURATIONS_US, Histogram, SharedHistogram};
 
 /// How the second level is used.
 #[derive(Clone)]
@@ -46,6 +47,7 @@ pub struct Level2 {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: Level2Settings,
     pub(super) counters: Counters,
+    took: SharedHistogram,
     standing: Mutex<Standing>,
     /// Why no connection could be made, as the pool's own error does not tell it.
     refused: Refused,
@@ -68,6 +70,12 @@ pub struct Level2Vitals {
     pub why: Option<String>,
     /// What it was asked and gave.
     pub counted: Counted,
+    /// How long exchanges took, in microseconds.
+    pub took: Histogram,
+    /// Connections in the pool.
+    pub connections: u32,
+    /// Of these, not in use.
+    pub idle: u32,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -112,6 +120,7 @@ impl Level2 {
             clock,
             settings,
             counters: Counters::default(),
+            took: SharedHistogram::new(DURATIONS_US),
             standing: Mutex::new(Standing::new()),
             refused,
             failures,
@@ -128,12 +137,16 @@ impl Level2 {
 
     /// How it is, from memory.
     pub fn vitals(&self) -> Level2Vitals {
+        let pool = self.pool.state();
         let standing = self.standing();
         Level2Vitals {
             is_up: standing.is_up(),
             description: self.settings.address.to_string(),
             why: standing.why().map(Level2Error::to_string),
             counted: self.counters.read(),
+            took: self.took.read(),
+            connections: pool.connections,
+            idle: pool.idle_connections,
         }
     }
 
@@ -189,9 +202,11 @@ impl Level2 {
         let mut line = self.take_line(patience).map_err(|error| self.note(error))?;
         line.patience = patience;
         let from = self.clock.mono();
-        match exchange(&mut line) {
+        let exchanged = exchange(&mut line);
+        let now = self.clock.mono();
+        self.took.add(now.since(from).as_micros() as u64);
+        match exchanged {
             Ok(found) => {
-                let now = self.clock.mono();
                 if self.standing().succeeded(now, now.since(from), &line.run) {
                     log::info!("Redis at {} answers", self.settings.address);
                 }

@@ -1,5 +1,6 @@
 //! `serve`: from a checked configuration to a running server and back to an exit code.
 
+mod access;
 mod level2;
 mod settings;
 mod signals;
@@ -33,14 +34,14 @@ pub fn run(args: &ConfigArgs, registry: Registry, around: &Surroundings) -> Resu
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let log = &loaded.config.log;
     // Bound to the end of this function, so that the last lines are out before the process ends.
-    let _logging = logging::start(log.level, log.format, clock.clone())?;
+    let logging = logging::start(log.level, log.format, clock.clone())?;
     tell(&loaded, args);
     // Before anything else starts: a signal during a long recovery must not be lost.
     let signals = Signals::watch()?;
     let supervisor = Supervisor::find();
     supervisor.starting();
     let registry = types::register(registry, &loaded)?;
-    let running = start(&loaded.config, registry, clock)
+    let running = start(&loaded.config, registry, clock, logging.said())
         .map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
     let (url, store, promise) = (running.url(), running.store(), running.promise());
     log::info!("serving {url} from {store}; {promise}");
@@ -91,8 +92,9 @@ fn tell(loaded: &Loaded, args: &ConfigArgs) {
     if names_password(&args.database_url) || names_password(&args.redis_url) {
         log::warn!("every user of this machine can read a password on the command line");
     }
-    if loaded.config.api.insecure_no_auth && !loaded.config.api.listen.is_local() {
-        log::warn!("everyone who can reach {} can use the whole API", loaded.config.api.listen);
+    let api = &loaded.config.api;
+    if api.asks_nobody() && !api.listen.is_local() {
+        log::warn!("everyone who can reach {} can use the whole API", api.listen);
     }
     for file in &loaded.files {
         log::info!("configuration from {}", file.display());

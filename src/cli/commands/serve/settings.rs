@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::access;
 use crate::api::gate::GateLimits;
 use crate::api::{self, ApiSettings, ExecutorOf};
 use crate::cli::config::{Compatibility, Config, Cores, Migrate, SizeLimit};
@@ -78,6 +79,7 @@ pub(super) fn api(config: &Config, defaults: ApiSettings, gate: &GateLimits) -> 
         batch_tasks_max: config.api.batch_tasks_max,
         body_bytes_max: config.api.batch_bytes_max.0 as usize,
         in_flight_max: gate.backends_max.max(defaults.in_flight_max),
+        callers: access::callers(config),
         request_id_seed: seed(defaults.clock.now()) as u32,
         ..defaults
     }

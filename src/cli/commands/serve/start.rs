@@ -8,11 +8,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 
 use super::level2::level2;
-use super::settings;
+use super::{access, settings};
 use crate::api::gate::{self, Gate, GateConfig, GateHandle, GateLimits};
 use crate::api::server::{Backend, BackendConfig, Handler};
 use crate::api::{ApiSettings, Router, parse_pool};
 use crate::cli::config::{Config, Listen};
+use crate::cli::logging::Said;
 use crate::clock::Clock;
 use crate::engine::{Drained, Engine, EngineSettings, Fatal};
 use crate::execution::Registry;
@@ -90,6 +91,7 @@ pub fn start(
     config: &Config,
     registry: Registry,
     clock: Arc<dyn Clock>,
+    log: Said,
 ) -> Result<Running, ServeError> {
     let data = &config.node.data;
     let failed = |what: &str, error: &dyn std::fmt::Display| {
@@ -116,6 +118,13 @@ pub fn start(
     let rest: Vec<usize> = engine.other_cpus().iter().copied().take(2).collect();
     let pool = parse_pool(&rest).map_err(|error| failed("start the parsing thread", &error))?;
     let defaults = ApiSettings::new(executors, Arc::new(pool), Arc::clone(&clock));
+    let defaults = ApiSettings {
+        access: access::access(config),
+        levels: log.levels,
+        lines_dropped: log.dropped,
+        gate: Some(gate.counters()),
+        ..defaults
+    };
     let api = settings::api(config, defaults, &limits);
     let _ = router.set(Router::new(Arc::clone(&engine), api));
     let gate = gate.start().map_err(|error| failed("start the gate", &error))?;
