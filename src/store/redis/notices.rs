@@ -24,7 +24,7 @@ pub enum Notice {
 
 impl Level2 {
     /// Tells all nodes. What cannot be told is not told later.
-    pub(super) fn tell(&self, notices: &[Notice]) {
+    pub fn tell(&self, notices: &[Notice]) {
         if notices.is_empty() {
             return;
         }
