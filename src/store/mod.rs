@@ -11,16 +11,21 @@ mod batch;
 #[cfg(test)]
 mod conformance;
 mod error;
+mod folder;
 mod ids;
 #[doc(hidden)]
 pub mod memory;
+pub mod migration;
 mod nodes;
 mod order;
+mod paging;
+pub mod postgres;
 mod query;
 pub mod redis;
 mod rules;
 pub mod sqlite;
 mod tally;
+mod tls;
 
 pub use batch::{
     Bands, Batch, Beat, Beaten, ClaimAsk, Claimed, Committed, ExpiredAsk, Fate, KeyClaim, Replay,
@@ -43,6 +48,9 @@ use crate::domain::{StatusKind, Task, TaskId, TimeMs};
 pub enum Durability {
     /// On stable storage: it survives a power cut.
     Disk,
+    /// In the system's memory: it survives the end of the server, but no power cut, because the
+    /// database server was told not to sync.
+    System,
     /// In memory: it survives nothing. Only tests use such a store.
     Memory,
 }
@@ -91,7 +99,8 @@ pub trait Store: Send {
     /// Marks all held rows as given back, so that the next incarnation does not suspect them.
     fn release(&mut self) -> Result<(), StoreError>;
 
-    /// Deletes at most `limit` ended tasks and says how many it was.
+    /// Deletes at most `limit` ended tasks and says how many it was. What can only be deleted as a
+    /// whole, such as a day of which everything is old enough, may be more.
     fn prune(&mut self, ask: &PruneAsk) -> Result<u64, StoreError>;
 
     /// A slice of upkeep between batches: forgets idempotency keys older than `keys_before`, at

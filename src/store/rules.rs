@@ -1,6 +1,6 @@
 //! The rules that every store keeps in the same way.
 
-use crate::domain::{Before, Event, Status, Suspicion, Task, TimeMs};
+use crate::domain::{Before, Epoch, Event, Status, StatusKind, Suspicion, Task, TimeMs};
 
 /// When a row needs attention: the end of its lease, or when it may be claimed, which is the time
 /// that is set, else since when it could start.
@@ -29,5 +29,20 @@ pub(super) fn adopt(task: &mut Task, released: bool, now: TimeMs) {
         state.status = queued;
         state.version = state.version.saturating_add(1);
         state.updated_at = now;
+    }
+}
+
+/// A status from its code and what goes with it.
+pub(super) fn status_of(kind: StatusKind, due: TimeMs, epoch: Epoch) -> Status {
+    match kind {
+        StatusKind::Pending => Status::Pending,
+        StatusKind::Scheduled => Status::Scheduled { due },
+        StatusKind::Queued => Status::Queued,
+        StatusKind::Running => Status::Running { epoch },
+        StatusKind::Retrying => Status::Retrying { due },
+        StatusKind::Paused => Status::Paused { due },
+        StatusKind::Completed => Status::Completed,
+        StatusKind::Failed => Status::Failed,
+        StatusKind::Cancelled => Status::Cancelled,
     }
 }

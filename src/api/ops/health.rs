@@ -128,6 +128,7 @@ fn write_components(vitals: &Vitals, detail: Detail) -> Reply {
         json.key("database").text(&vitals.store.description);
         json.key("durability").text(match vitals.store.durability {
             Durability::Disk => "disk",
+            Durability::System => "system",
             Durability::Memory => "memory",
         });
     });

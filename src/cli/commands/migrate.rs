@@ -1,15 +1,18 @@
 //! `migrate apply`, `info`, `restored` and `reset`: thin over what the store does itself.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use crate::cli::args::{ConfigArgs, MigrateCommand};
+use crate::cli::commands::database;
 use crate::cli::config::{Config, DatabaseUrl, Surroundings, load};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::note;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::store::StoreError;
+use crate::store::migration::{ID_JUMP, Migration, Schema};
+use crate::store::postgres::{self, Target};
 use crate::store::sqlite;
-use crate::store::sqlite::migrate::{self, Migration, Schema};
 
 /// What is to be done to the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +45,6 @@ pub fn run(command: &MigrateCommand, around: &Surroundings) -> Result<Exit, Fail
     for warning in &loaded.warnings {
         note(&format!("warning: {warning}"));
     }
-    if loaded.config.database.url != DatabaseUrl::Sqlite {
-        let message = "this version migrates only the embedded store; set database.url to sqlite";
-        return Err(Failure::new(Exit::Conflict, message));
-    }
     let told = act_on(&loaded.config, act)?;
     write!(io::stdout().lock(), "{told}")?;
     Ok(Exit::Done)
@@ -53,32 +52,62 @@ pub fn run(command: &MigrateCommand, around: &Surroundings) -> Result<Exit, Fail
 
 /// Calls the store's migrations and says in lines what they did.
 fn act_on(config: &Config, act: Act) -> Result<String, Failure> {
-    let data = &config.node.data;
     let failed = |error: StoreError| Failure::new(Exit::Failed, format!("failed to {error}"));
-    match act {
-        Act::Apply { dry_run: true, show_sql } => {
-            let pending = migrate::info(data).map_err(failed)?.pending;
-            Ok(steps("would apply", &pending, show_sql))
-        }
-        Act::Apply { dry_run: false, show_sql } => {
-            let applied = migrate::apply(data, &SystemClock::new()).map_err(failed)?;
-            Ok(steps("applied", &applied, show_sql))
-        }
-        Act::Info => migrate::info(data).map(|schema| standing(&schema)).map_err(failed),
-        Act::Restored => {
-            sqlite::restored(data).map_err(failed)?;
-            Ok(format!(
-                "the store in {} can be used: ids go on {} later, and no claim or token from \
-                 after the copy holds\n",
-                data.display(),
-                sqlite::ID_JUMP,
-            ))
-        }
-        Act::Reset => {
-            migrate::reset(data).map_err(failed)?;
-            Ok(format!("deleted the store in {}\n", data.display()))
+    match &config.database.url {
+        DatabaseUrl::Sqlite => act_on_sqlite(&config.node.data, act).map_err(failed),
+        DatabaseUrl::Postgres(url) => {
+            let target = database::target(config, url).map_err(failed)?;
+            act_on_postgres(&target, act).map_err(failed)
         }
     }
+}
+
+fn act_on_sqlite(data: &Path, act: Act) -> Result<String, StoreError> {
+    Ok(match act {
+        Act::Apply { dry_run: true, show_sql } => {
+            steps("would apply", &sqlite::migrate::info(data)?.pending, show_sql)
+        }
+        Act::Apply { dry_run: false, show_sql } => {
+            steps("applied", &sqlite::migrate::apply(data, &SystemClock::new())?, show_sql)
+        }
+        Act::Info => standing(&sqlite::migrate::info(data)?),
+        Act::Restored => {
+            sqlite::restored(data)?;
+            can_be_used(&data.display())
+        }
+        Act::Reset => {
+            sqlite::migrate::reset(data)?;
+            format!("deleted the store in {}\n", data.display())
+        }
+    })
+}
+
+fn act_on_postgres(target: &Target, act: Act) -> Result<String, StoreError> {
+    Ok(match act {
+        Act::Apply { dry_run: true, show_sql } => {
+            steps("would apply", &postgres::migrate::info(target)?.pending, show_sql)
+        }
+        Act::Apply { dry_run: false, show_sql } => {
+            let applied = postgres::migrate::apply(target, SystemClock::new().now())?;
+            steps("applied", &applied, show_sql)
+        }
+        Act::Info => standing(&postgres::migrate::info(target)?),
+        Act::Restored => {
+            postgres::migrate::restored(target)?;
+            can_be_used(target)
+        }
+        Act::Reset => {
+            postgres::migrate::reset(target)?;
+            format!("deleted the schema taskscheduler in {target}\n")
+        }
+    })
+}
+
+fn can_be_used(place: &dyn std::fmt::Display) -> String {
+    format!(
+        "the store in {place} can be used: ids go on {ID_JUMP} later, and no claim or token from \
+         after the copy holds\n"
+    )
 }
 
 fn steps(done: &str, steps: &[Migration], show_sql: bool) -> String {

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod cancel;
 pub mod config;
+mod database;
 pub mod get;
 pub mod health;
 pub mod list;

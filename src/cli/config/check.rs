@@ -61,13 +61,6 @@ impl Config {
                 self.api.listen
             ));
         }
-        if let DatabaseUrl::Postgres(_) = self.database.url {
-            refusals.push(
-                "database.url names a PostgreSQL server, and this version has only the embedded \
-                 store: leave database.url out or set it to sqlite"
-                    .into(),
-            );
-        }
         let redis = matches!(self.redis.url, RedisUrl::Server(_));
         if redis && self.database.url == DatabaseUrl::Sqlite {
             refusals.push(

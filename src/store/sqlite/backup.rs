@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::files::{self, Lock};
-use super::{migrate, statement};
+use super::{files, migrate, statement};
 use crate::domain::TaskId;
 use crate::store::StoreError;
+use crate::store::folder::{self, Lock};
+use crate::store::migration::{EPOCH_JUMP, ID_JUMP};
 
 /// What a copy holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +25,6 @@ pub struct Copied {
     /// The version of its schema.
     pub schema: i64,
 }
-
-/// By how much the ids jump once a copy is restored. More tasks than this cannot have come in since
-/// it was made, and there is room for two million such jumps.
-pub const ID_JUMP: u64 = 1 << 32;
-
-/// By how much the epochs jump: no task has been claimed that often since.
-const EPOCH_JUMP: i64 = 1_000_000;
 
 /// Copies the store in `dir` to the new file `target`.
 pub fn backup(dir: &Path, target: &Path) -> Result<Copied, StoreError> {
@@ -55,7 +49,7 @@ pub fn backup(dir: &Path, target: &Path) -> Result<Copied, StoreError> {
 /// Makes a restored store fit to be used: no id, claim or token that was given out after the copy
 /// was made can ever be mistaken for one that is given out from now on.
 pub fn restored(dir: &Path) -> Result<(), StoreError> {
-    files::prepare(dir)?;
+    folder::prepare(dir)?;
     let _lock = Lock::take(dir)?;
     let mut conn = files::connect(dir)?;
     if migrate::version_of(&conn)? == 0 {

@@ -1,19 +1,16 @@
-//! The data directory: its files, their rights, the lock, and connections to the database.
+//! The database's files in the data directory, their rights, and connections to them.
 //!
-//! Promise: only the owner can read what is stored, and only one server uses a directory.
+//! Promise: only the owner can read what is stored.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
-use rustix::fs::FlockOperation;
 
 use crate::store::StoreError;
 
 const DATABASE: &str = "tasks.db";
-const LOCK: &str = "lock";
 
 /// The log is checkpointed once it holds this many pages (40 MB): rare enough that a page which
 /// many batches rewrite is copied once, and small enough to be read back quickly after a crash.
@@ -29,69 +26,6 @@ pub(super) fn database(dir: &Path) -> PathBuf {
 /// The log beside it.
 pub(super) fn log(dir: &Path) -> PathBuf {
     dir.join("tasks.db-wal")
-}
-
-/// Makes the directory and its database file, for their owner alone.
-pub(super) fn prepare(dir: &Path) -> Result<(), StoreError> {
-    let unusable =
-        |error: std::io::Error| StoreError::Unusable(format!("{}: {error}", dir.display()));
-    if !dir.exists() {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(unusable)?;
-    }
-    let meta = fs::metadata(dir).map_err(unusable)?;
-    if !meta.is_dir() {
-        return Err(StoreError::Unusable(format!("{} is no directory", dir.display())));
-    }
-    let ours = dir.join(LOCK).exists() || fs::read_dir(dir).map_err(unusable)?.next().is_none();
-    if meta.permissions().mode() & 0o077 != 0 && ours {
-        fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(unusable)?;
-    } else if meta.permissions().mode() & 0o002 != 0 {
-        // Not ours alone, so not ours to change; but who can write here can replace the store.
-        return Err(StoreError::Unusable(format!("everybody can write to {}", dir.display())));
-    }
-    Ok(())
-}
-
-/// The right to use a data directory, held until dropped. The kernel gives it back however the
-/// process ends, so holding it proves that the former holder is gone.
-#[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
-
-impl Lock {
-    /// Takes the lock, or names who has it.
-    pub(super) fn take(dir: &Path) -> Result<Lock, StoreError> {
-        let path = dir.join(LOCK);
-        let unusable =
-            |error: std::io::Error| StoreError::Unusable(format!("{}: {error}", path.display()));
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(unusable)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                // Who it is is a courtesy; that somebody has it is the answer.
-                let _ = file.read_to_string(&mut holder);
-                return Err(StoreError::Unusable(format!(
-                    "another server uses {} (process {})",
-                    dir.display(),
-                    holder.trim(),
-                )));
-            }
-            Err(error) => return Err(unusable(error.into())),
-        }
-        // On a full disk the number cannot be written; the lock holds all the same.
-        let _ = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Lock(file))
-    }
 }
 
 /// Deletes the database and its side files; the lock stays.

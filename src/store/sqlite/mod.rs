@@ -31,21 +31,14 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-pub use self::backup::{Copied, ID_JUMP, backup, restored};
-use self::files::Lock;
+pub use self::backup::{Copied, backup, restored};
 use self::types::Types;
+use super::folder::{self, Lock};
 use super::{Batch, Committed, Durability, PruneAsk, Reader, Recovered, Store, StoreError};
+pub use crate::store::migration::Migrate;
+
 use crate::clock::Clock;
 use crate::domain::{TaskId, TimeMs};
-
-/// What to do about a schema that is not the newest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Migrate {
-    /// Bring it up to date.
-    Apply,
-    /// Refuse to work with it.
-    Check,
-}
 
 /// How to open a store.
 #[derive(Clone)]
@@ -75,7 +68,7 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the store in `dir`, which is made if it is not there.
     pub fn open(dir: &Path, options: Options) -> Result<SqliteStore, StoreError> {
-        files::prepare(dir)?;
+        folder::prepare(dir)?;
         let lock = Lock::take(dir)?;
         let mut conn = files::connect(dir)?;
         match options.migrate {

@@ -7,11 +7,11 @@ use rusqlite::{Row, Statement, ToSql};
 
 use super::types::Types;
 use crate::domain::{
-    Band, Epoch, FailureKind, Form, Holding, Payload, RetryPolicy, Run, Spec, State, Status,
-    StatusKind, Suspicion, Task, TaskId, TimeMs,
+    Band, Epoch, FailureKind, Form, Holding, Payload, RetryPolicy, Run, Spec, State, StatusKind,
+    Suspicion, Task, TaskId, TimeMs,
 };
 use crate::store::StoreError;
-use crate::store::rules::due;
+use crate::store::rules::{due, status_of};
 
 /// The columns that live and ended rows share, but for the long ones at the end.
 macro_rules! shared {
@@ -259,21 +259,6 @@ fn read_state(
         completed_at: from.time()?,
     };
     Ok((state, created_at))
-}
-
-/// A status from its code and what goes with it.
-fn status_of(kind: StatusKind, due: TimeMs, epoch: Epoch) -> Status {
-    match kind {
-        StatusKind::Pending => Status::Pending,
-        StatusKind::Scheduled => Status::Scheduled { due },
-        StatusKind::Queued => Status::Queued,
-        StatusKind::Running => Status::Running { epoch },
-        StatusKind::Retrying => Status::Retrying { due },
-        StatusKind::Paused => Status::Paused { due },
-        StatusKind::Completed => Status::Completed,
-        StatusKind::Failed => Status::Failed,
-        StatusKind::Cancelled => Status::Cancelled,
-    }
 }
 
 /// Reads one column after the other.

@@ -11,12 +11,12 @@ use crate::domain::TimeMs;
 use crate::engine::{EngineSettings, Retention};
 use crate::execution::{CoreWish, Registry};
 use crate::queue::{CrewSizes, LaneSettings, Share, WindowSizes};
-use crate::store::sqlite;
+use crate::store::migration;
 
-pub(super) fn migrate(config: &Config) -> sqlite::Migrate {
+pub(super) fn migrate(config: &Config) -> migration::Migrate {
     match config.database.migrate {
-        Migrate::Apply => sqlite::Migrate::Apply,
-        Migrate::Check => sqlite::Migrate::Check,
+        Migrate::Apply => migration::Migrate::Apply,
+        Migrate::Check => migration::Migrate::Check,
     }
 }
 
@@ -94,7 +94,7 @@ fn cores(config: &Config) -> CoreWish {
 }
 
 /// What people call this node: its host.
-fn node_name() -> String {
+pub(super) fn node_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

@@ -12,12 +12,14 @@ use super::{access, settings};
 use crate::api::gate::{self, Gate, GateConfig, GateHandle, GateLimits};
 use crate::api::server::{Backend, BackendConfig, Handler};
 use crate::api::{ApiSettings, Router, parse_pool};
-use crate::cli::config::{Config, Listen};
+use crate::cli::commands::database;
+use crate::cli::config::{Config, DatabaseUrl, Listen};
 use crate::cli::logging::Said;
 use crate::clock::Clock;
 use crate::engine::{Drained, Engine, EngineSettings, Fatal};
 use crate::execution::Registry;
-use crate::store::sqlite::{Options, SqliteStore};
+use crate::store::postgres::{self, PostgresStore};
+use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{Durability, Store};
 
 /// A server that serves.
@@ -51,6 +53,7 @@ impl Running {
     pub fn promise(&self) -> &'static str {
         match self.engine.vitals().store.durability {
             Durability::Disk => "a 201 means that the task is on stable storage",
+            Durability::System => "a 201 does not survive a power cut: the server does not sync",
             Durability::Memory => "a 201 promises nothing: the store is in memory",
         }
     }
@@ -93,13 +96,10 @@ pub fn start(
     clock: Arc<dyn Clock>,
     log: Said,
 ) -> Result<Running, ServeError> {
-    let data = &config.node.data;
     let failed = |what: &str, error: &dyn std::fmt::Display| {
         ServeError(format!("failed to {what}: {error}"))
     };
-    let options = Options { migrate: settings::migrate(config), clock: Arc::clone(&clock) };
-    let store = SqliteStore::open(data, options)
-        .map_err(|error| ServeError(format!("failed to {error} (data: {})", data.display())))?;
+    let mut store = open_store(config, &clock)?;
 
     let router: Arc<OnceLock<Router>> = Arc::default();
     let gate = open_gate(config, Arc::clone(&router), &clock)?;
@@ -108,7 +108,6 @@ pub fn start(
     let (dying, died) = bounded(1);
     let fatal: Fatal = Arc::new(move |reason| drop(dying.try_send(reason.to_owned())));
     let executors = settings::executors(&registry);
-    let mut store: Box<dyn Store> = Box::new(store);
     let level2 = level2(config, &mut *store, &clock).map_err(ServeError)?;
     let engine_settings = EngineSettings { level2, ..settings::engine(config, clock.now()) };
     let engine = Engine::boot(engine_settings, store, registry, Arc::clone(&clock), fatal)
@@ -129,6 +128,35 @@ pub fn start(
     let _ = router.set(Router::new(Arc::clone(&engine), api));
     let gate = gate.start().map_err(|error| failed("start the gate", &error))?;
     Ok(Running { engine, gate, died, drain_timeout: config.engine.drain_timeout })
+}
+
+/// Opens the store that the configuration names.
+fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Box<dyn Store>, ServeError> {
+    let (data, migrate) = (&config.node.data, settings::migrate(config));
+    let clock = Arc::clone(clock);
+    match &config.database.url {
+        DatabaseUrl::Sqlite => {
+            let failed =
+                |error| ServeError(format!("failed to {error} (data: {})", data.display()));
+            let options = sqlite::Options { migrate, clock };
+            Ok(Box::new(SqliteStore::open(data, options).map_err(failed)?))
+        }
+        DatabaseUrl::Postgres(url) => {
+            let failed = |error| {
+                ServeError(format!("failed to open the store at {}: {error}", url.masked()))
+            };
+            let options = postgres::Options {
+                target: database::target(config, url).map_err(failed)?,
+                data: data.clone(),
+                migrate,
+                name: settings::node_name(),
+                readers_max: config.database.pool_max,
+                readers_min: config.database.pool_min,
+                clock,
+            };
+            Ok(Box::new(PostgresStore::open(options).map_err(failed)?))
+        }
+    }
 }
 
 fn open_gate(

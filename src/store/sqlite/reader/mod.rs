@@ -4,7 +4,6 @@
 //! longer than its budget is given up. Totals come from the counters, so nothing is counted.
 
 mod filter;
-mod page;
 mod scheduled;
 mod walk;
 
@@ -20,8 +19,11 @@ use super::types::Types;
 use super::{claim, counts, files, row, statement};
 use crate::clock::Clock;
 use crate::domain::{Band, StatusKind, Task, TaskId, TimeMs};
+use crate::store::order::SortKey;
+use crate::store::paging::{self, Chosen, Found, Stretch};
+use crate::store::tally::Sort;
 use crate::store::{
-    Bucket, Count, LeaseCount, Page, PageAsk, Reader, ScheduledAsk, StoreError, Stored,
+    Bucket, Count, LeaseCount, Page, PageAsk, Reader, ScheduledAsk, SortField, StoreError, Stored,
 };
 
 /// So many steps of SQLite's machine lie between two looks at the clock: some ten microseconds.
@@ -112,7 +114,9 @@ impl Reader for SqliteReader {
     }
 
     fn page(&mut self, ask: &PageAsk) -> Result<Page, StoreError> {
-        self.snapshot(Some(ask.budget_ms), |conn, types| page::page(conn, types, ask))
+        self.snapshot(Some(ask.budget_ms), |conn, types| {
+            paging::page(&mut Snapshot { conn, types }, ask)
+        })
     }
 
     fn scheduled(&mut self, ask: &ScheduledAsk) -> Result<Page, StoreError> {
@@ -188,6 +192,51 @@ impl Reader for SqliteReader {
     }
 }
 
+/// One snapshot, as the making of a page sees it.
+struct Snapshot<'a> {
+    conn: &'a Connection,
+    types: &'a Types,
+}
+
+impl paging::Walk for Snapshot<'_> {
+    fn number(&mut self, name: &str) -> Result<Option<u32>, StoreError> {
+        Ok(self.types.number(name))
+    }
+
+    fn name(&self, type_id: u32) -> Option<Arc<str>> {
+        self.types.name(type_id.into()).cloned()
+    }
+
+    fn counters(&mut self) -> Result<Vec<(Sort, u64)>, StoreError> {
+        filter::counters(self.conn)
+    }
+
+    fn by_id(
+        &mut self,
+        chosen: &Chosen,
+        total: u64,
+        descending: bool,
+        stretch: Stretch,
+    ) -> Result<Vec<Found>, StoreError> {
+        walk::by_id(self.conn, chosen, total, descending, stretch)
+    }
+
+    fn by_value(
+        &mut self,
+        chosen: &Chosen,
+        field: SortField,
+        descending: bool,
+        after: Option<&SortKey>,
+        stretch: Stretch,
+    ) -> Result<Vec<Found>, StoreError> {
+        walk::by_value(self.conn, chosen, field, descending, after, stretch)
+    }
+
+    fn tasks(&mut self, found: &[Found], payloads: bool) -> Result<Vec<Task>, StoreError> {
+        read_all(self.conn, self.types, found, payloads)
+    }
+}
+
 fn find(conn: &Connection, types: &Types, id: TaskId) -> Result<Option<Task>, StoreError> {
     Ok(match claim::stored(conn, types, id)? {
         Stored::Live(task, _) | Stored::Elsewhere(task, _) | Stored::Ended(task) => Some(*task),
@@ -216,7 +265,7 @@ fn oldest_of(conn: &Connection, band: Band) -> Result<Option<TimeMs>, StoreError
 fn read_all(
     conn: &Connection,
     types: &Types,
-    found: &[walk::Found],
+    found: &[Found],
     payloads: bool,
 ) -> Result<Vec<Task>, StoreError> {
     let (live, ended) =

@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use super::super::types::Types;
 use super::read_all;
-use super::walk::Found;
 use crate::domain::{Band, TimeMs};
+use crate::store::paging::Found;
 use crate::store::{Page, ScheduledAsk, StoreError};
 
 /// Answers the ask inside a snapshot.

@@ -3,26 +3,11 @@
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::filter::Chosen;
 use super::indexed;
 use crate::domain::StatusKind;
 use crate::store::order::{SortKey, SortValue};
+use crate::store::paging::{Chosen, Found, Stretch};
 use crate::store::{SortField, StoreError};
-
-/// A row that belongs on the page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) id: i64,
-    pub(super) ended: bool,
-}
-
-/// Where a walk starts, and how far it goes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stretch {
-    pub(super) after: Option<i64>,
-    pub(super) offset: u64,
-    pub(super) limit: u64,
-}
 
 /// Up to so many rows of a status are sorted by id anew rather than looked for among all others.
 const SORTED_MAX: u64 = 300_000;

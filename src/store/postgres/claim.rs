@@ -1,0 +1,181 @@
+//! Taking free rows, and looking rows up, at the end of a batch.
+
+use postgres::Row;
+
+use super::counts::{Counted, Delta};
+use super::row;
+use super::session::Session;
+use super::types::Types;
+use crate::domain::{StatusKind, Task, TaskId, TimeMs};
+use crate::store::tally::Sort;
+use crate::store::{ClaimAsk, Claimed, Incarnation, StoreError, Stored, Taker};
+
+/// The rows a claim takes: the first that are due, each node passing over what another one is just
+/// taking, until a limit is reached. Twice as many are looked at as are wanted, so that two nodes
+/// that come at once both get some.
+macro_rules! taken {
+    () => {
+        "WITH first AS MATERIALIZED (
+             SELECT c.id, c.band, c.due FROM unnest($1::smallint[]) AS b (band)
+             CROSS JOIN unnest($2::integer[]) AS y (type_id)
+             CROSS JOIN LATERAL (
+                 SELECT t.id, t.band, t.due FROM taskscheduler.tasks t
+                 WHERE t.owner IS NULL AND t.status <> 3 AND t.status <> 5
+                   AND t.band = b.band AND t.type_id = y.type_id AND t.due <= $3
+                 ORDER BY t.due, t.id LIMIT $4) c
+             ORDER BY c.band, c.due, c.id LIMIT $4),
+         locked AS MATERIALIZED (
+             SELECT t.id, t.band, t.due, t.weight, t.status
+             FROM first f JOIN taskscheduler.tasks t ON t.id = f.id
+             WHERE t.owner IS NULL AND t.status <> 3 AND t.status <> 5
+             ORDER BY f.band, f.due, f.id LIMIT $5 FOR UPDATE OF t SKIP LOCKED),
+         taken AS (
+             SELECT id AS taken_id, status AS was, due AS was_due FROM (
+                 SELECT id, status, due,
+                     sum(weight) OVER (ORDER BY band, due, id) - weight AS lighter FROM locked) w
+             WHERE lighter < $6)
+         UPDATE taskscheduler.tasks SET "
+    };
+}
+
+const TAKE_FOR_NODE: &str = concat!(
+    taken!(),
+    "owner = $7, epoch = epoch + 1 FROM taken WHERE id = taken_id RETURNING ",
+    row::live_columns!(),
+    ", was, was_due, (SELECT count(*) FROM locked)"
+);
+
+const TAKE_FOR_WORKER: &str = concat!(
+    taken!(),
+    "status = 3, epoch = epoch + 1, run_started_at = $7, run_took_us = 0,
+         run_waited_us = greatest($7 - ready_at, 0) * 1000, leased_until = $8, worker = $9,
+         progress = NULL, version = version + 1, updated_at = $7,
+         due = least($8, $7 + timeout_s::bigint * 1000)
+     FROM taken WHERE id = taken_id RETURNING ",
+    row::live_columns!(),
+    ", was, was_due, (SELECT count(*) FROM locked)"
+);
+const WAS: usize = 36;
+const WAS_DUE: usize = 37;
+const LOCKED: usize = 38;
+
+/// Answers one claim.
+pub(super) fn claim(
+    session: &mut Session,
+    types: &Types,
+    owner: i64,
+    now: TimeMs,
+    ask: &ClaimAsk,
+    delta: &mut Delta,
+) -> Result<Claimed, StoreError> {
+    let wanted: Vec<i32> = ask.types.iter().filter_map(|name| types.number(name)).collect();
+    if ask.limit == 0 || wanted.is_empty() {
+        return Ok(Claimed { has_more: ask.limit == 0, ..Claimed::default() });
+    }
+    let bands: Vec<i16> = ask.bands.in_order().iter().map(|band| band.rank() as i16).collect();
+    let limit = i64::from(ask.limit);
+    let bytes = i64::try_from(ask.bytes_max).unwrap_or(i64::MAX);
+    let wanted = distinct(wanted);
+    let rows = match &ask.taker {
+        Taker::Node => session.query(
+            TAKE_FOR_NODE,
+            &[&bands, &wanted, &ask.due_by.0, &(2 * limit), &limit, &bytes, &owner],
+        )?,
+        Taker::Worker(terms) => {
+            // A lease starts what is due by then, not what is due a little later.
+            let start = now.max(ask.due_by).0;
+            session.query(
+                TAKE_FOR_WORKER,
+                &[
+                    &bands,
+                    &wanted,
+                    &ask.due_by.0,
+                    &(2 * limit),
+                    &limit,
+                    &bytes,
+                    &start,
+                    &terms.until.0,
+                    &&*terms.worker,
+                ],
+            )?
+        }
+    };
+    if matches!(ask.taker, Taker::Worker(_)) {
+        count_starts(&rows, types, delta)?;
+    }
+    let locked = rows.first().map_or(0, |row| row.get::<_, i64>(LOCKED));
+    let has_more = locked >= limit || (rows.len() as i64) < locked;
+    Ok(Claimed { tasks: in_order(&rows, types)?, has_more })
+}
+
+fn distinct(mut types: Vec<i32>) -> Vec<i32> {
+    types.sort_unstable();
+    types.dedup();
+    types
+}
+
+/// Tasks that a lease started were waiting before.
+fn count_starts(rows: &[Row], types: &Types, delta: &mut Delta) -> Result<(), StoreError> {
+    for row in rows {
+        let (task, _) = row::read(row, types)?;
+        let type_id = types.number(&task.spec.task_type).unwrap_or(0).cast_unsigned();
+        let sort = Sort { status: StatusKind::Running, band: task.spec.band, type_id };
+        let running = Counted::live(sort);
+        delta.add(Counted { status: row.get(WAS), ..running }, -1);
+        delta.add(running, 1);
+    }
+    Ok(())
+}
+
+/// The rows in the order they were claimed in: what a lease started is no longer due when it was.
+fn in_order(rows: &[Row], types: &Types) -> Result<Vec<Task>, StoreError> {
+    let mut tasks = Vec::with_capacity(rows.len());
+    for row in rows {
+        tasks.push((row.get::<_, i64>(WAS_DUE), row::read(row, types)?.0));
+    }
+    tasks.sort_by_key(|(due, task)| (task.spec.band, *due, task.id));
+    Ok(tasks.into_iter().map(|(_, task)| task).collect())
+}
+
+const FIND_LIVE: &str =
+    concat!("SELECT ", row::live_columns!(), " FROM taskscheduler.tasks WHERE id = ANY($1)");
+const FIND_ENDED: &str = concat!(
+    "SELECT ",
+    row::ended_columns!(),
+    " FROM taskscheduler.task_history WHERE id = ANY($1)"
+);
+
+/// What is stored under these ids, in order.
+pub(super) fn fetch(
+    session: &mut Session,
+    types: &Types,
+    own: i64,
+    ids: &[TaskId],
+) -> Result<Vec<Stored>, StoreError> {
+    let mut found = vec![Stored::Missing; ids.len()];
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    let wanted: Vec<i64> = ids.iter().map(|id| id.get() as i64).collect();
+    let mut put = |task: Task, stored: &dyn Fn(Box<Task>) -> Stored| {
+        for (at, _) in ids.iter().enumerate().filter(|(_, id)| **id == task.id) {
+            found[at] = stored(Box::new(task.clone()));
+        }
+    };
+    let mut live = 0;
+    for row in session.query(FIND_LIVE, &[&wanted])? {
+        let (task, holding) = row::read(&row, types)?;
+        live += 1;
+        let other = row.get::<_, Option<i64>>(row::OWNER).filter(|owner| *owner != own);
+        put(task, &|task| match other {
+            Some(other) => Stored::Elsewhere(task, Incarnation(other as u64)),
+            None => Stored::Live(task, holding),
+        });
+    }
+    if live < ids.len() {
+        for row in session.query(FIND_ENDED, &[&wanted])? {
+            put(row::read(&row, types)?.0, &Stored::Ended);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,131 @@
+//! The connections of readers, shared by all of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use postgres::{Client, NoTls};
+use r2d2::CustomizeConnection;
+use r2d2_postgres::PostgresConnectionManager;
+use scheduled_thread_pool::ScheduledThreadPool;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::PostgresReader;
+use crate::store::StoreError;
+use crate::store::postgres::target::Target;
+
+/// The pool, by how its connections speak.
+#[derive(Clone)]
+pub(in crate::store::postgres) enum Pool {
+    Plain(r2d2::Pool<PostgresConnectionManager<NoTls>>),
+    Tls(r2d2::Pool<PostgresConnectionManager<MakeRustlsConnect>>),
+}
+
+/// How long a reader waits for a connection.
+const WAIT: Duration = Duration::from_secs(2);
+
+impl Pool {
+    /// A pool that connects when it is first asked.
+    pub(in crate::store::postgres) fn new(target: &Target, most: u32, least: u32) -> Pool {
+        let (config, tls) = target.pooled();
+        let most = most.max(1);
+        let threads =
+            ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("pg-pool-{}").build();
+        let threads = Arc::new(threads);
+        match tls {
+            None => Pool::Plain(build(
+                PostgresConnectionManager::new(config, NoTls),
+                most,
+                least,
+                threads,
+            )),
+            Some(tls) => {
+                Pool::Tls(build(PostgresConnectionManager::new(config, tls), most, least, threads))
+            }
+        }
+    }
+
+    /// A reader.
+    pub(in crate::store::postgres) fn reader(&self) -> PostgresReader {
+        PostgresReader::new(self.clone())
+    }
+
+    /// Lends a connection to `ask`. One that turns out to be dead is replaced: after a restart of
+    /// the server all of them are, so as many are tried as there can be.
+    pub(super) fn with<T>(
+        &self,
+        mut ask: impl FnMut(&mut Client) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let most = match self {
+            Pool::Plain(pool) => pool.max_size(),
+            Pool::Tls(pool) => pool.max_size(),
+        };
+        for _ in 0..most {
+            let (result, closed) = self.once(&mut ask)?;
+            if result.is_ok() || !closed {
+                return result;
+            }
+        }
+        self.once(&mut ask)?.0
+    }
+
+    /// What came of it, and whether the connection is closed now.
+    fn once<T>(
+        &self,
+        ask: &mut impl FnMut(&mut Client) -> Result<T, StoreError>,
+    ) -> Result<(Result<T, StoreError>, bool), StoreError> {
+        let none = |error: r2d2::Error| StoreError::Unavailable(error.to_string());
+        Ok(match self {
+            Pool::Plain(pool) => {
+                let mut client = pool.get().map_err(none)?;
+                (ask(&mut client), client.is_closed())
+            }
+            Pool::Tls(pool) => {
+                let mut client = pool.get().map_err(none)?;
+                (ask(&mut client), client.is_closed())
+            }
+        })
+    }
+}
+
+fn build<M>(manager: M, most: u32, least: u32, threads: Arc<ScheduledThreadPool>) -> r2d2::Pool<M>
+where
+    M: r2d2::ManageConnection<Connection = Client, Error = postgres::Error>,
+{
+    r2d2::Pool::builder()
+        .max_size(most)
+        .min_idle(Some(least.min(most)))
+        .test_on_check_out(false)
+        .connection_timeout(WAIT)
+        .error_handler(Box::new(Quiet))
+        .connection_customizer(Box::new(Settings))
+        .thread_pool(threads)
+        // A database that is down must not stop the start; the first question says so.
+        .build_unchecked(manager)
+}
+
+/// Whoever asks is told; the log would say the same again and again.
+#[derive(Debug)]
+struct Quiet;
+
+impl r2d2::HandleError<postgres::Error> for Quiet {
+    fn handle_error(&self, error: postgres::Error) {
+        log::debug!("no connection for a reader: {error}");
+    }
+}
+
+/// What every session that reads is told. Its plans are those of tables that are read by index.
+#[derive(Debug)]
+struct Settings;
+
+impl CustomizeConnection<Client, postgres::Error> for Settings {
+    fn on_acquire(&self, client: &mut Client) -> Result<(), postgres::Error> {
+        client.batch_execute(
+            "SET idle_in_transaction_session_timeout = '30s';
+             SET lock_timeout = '2s';
+             SET enable_seqscan = off;
+             SET enable_hashjoin = off;
+             SET enable_mergejoin = off;
+             SET jit = off",
+        )
+    }
+}
