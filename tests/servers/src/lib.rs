@@ -7,7 +7,9 @@
 
 mod keeper;
 mod postgres;
+mod proxy;
 mod redis;
 
 pub use crate::postgres::{Account, Cluster};
+pub use crate::proxy::{Fault, Plan, Proxy, Way};
 pub use crate::redis::RedisServer;
