@@ -2,8 +2,8 @@
 //! nothing else, from as many threads on the same CPUs.
 //!
 //! `cargo bench --bench process` prints both in tasks a second; the tasks are durable and their
-//! history is kept. The commands run off the engine's CPUs, so the floor is shown for these CPUs and
-//! for all.
+//! history is kept. The commands run off the engine's CPUs, so the floor is shown for these CPUs
+//! and for all.
 
 #[expect(dead_code, reason = "of the machine only its facts are wanted here")]
 #[path = "http/machine.rs"]

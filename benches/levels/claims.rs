@@ -1,6 +1,6 @@
 //! Claims by two clients at once from one table: plain ones, each a walk of the index that passes
-//! over what the other has locked, beside those whose ids come out of Redis. And one read by id, the
-//! least that the level of PostgreSQL costs.
+//! over what the other has locked, beside those whose ids come out of Redis. And one read by id,
+//! the least that the level of PostgreSQL costs.
 
 use std::time::Duration;
 
@@ -30,7 +30,8 @@ pub fn measure(server: &RedisServer) {
     let mut admin = account.connect();
     admin
         .batch_execute(
-            "CREATE SCHEMA bench; CREATE TABLE bench.rows (id bigint PRIMARY KEY, band smallint, kind int, due bigint, \
+            "CREATE SCHEMA bench;
+             CREATE TABLE bench.rows (id bigint PRIMARY KEY, band smallint, kind int, due bigint,
              owner bigint, epoch bigint DEFAULT 0, body text DEFAULT repeat('x', 100));
              CREATE INDEX free ON bench.rows (band, kind, due, id) WHERE owner IS NULL;",
         )

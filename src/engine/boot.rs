@@ -157,15 +157,7 @@ impl Engine {
         let asks = start_readers(readers, &clock, &fatal)?;
         let queues = Queues { seats, lanes: &lanes, pool: &pool };
         let runners = Runners::start(&pins, queues, registry, &clock, &posts)?;
-        let keeper = Housekeeper {
-            clock: Arc::clone(&clock),
-            views: Arc::clone(&views),
-            chores: chores.clone(),
-            path: settings.path,
-            reserve: settings.reserve,
-            retention: settings.retention,
-            reads: asks.clone(),
-        };
+        let keeper = housekeeper(&settings, &clock, &views, &chores, &asks);
         let pruner = start_pruner(&chores, &fatal)?;
         let (housekeeping, stop) = start_keepers(keeper, runners.clone(), &fatal)?;
         if let Some(relief) = relief {
@@ -193,6 +185,24 @@ impl Engine {
             running,
         };
         Ok(engine)
+    }
+}
+
+fn housekeeper(
+    settings: &EngineSettings,
+    clock: &Arc<dyn Clock>,
+    views: &Arc<Views>,
+    chores: &Sender<Chore>,
+    reads: &Reads,
+) -> Housekeeper {
+    Housekeeper {
+        clock: Arc::clone(clock),
+        views: Arc::clone(views),
+        chores: chores.clone(),
+        path: settings.path.clone(),
+        reserve: settings.reserve,
+        retention: settings.retention,
+        reads: reads.clone(),
     }
 }
 

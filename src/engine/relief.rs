@@ -1,9 +1,9 @@
 //! Relief for a persist thread that hangs: it is left behind, and another takes its place.
 //!
-//! A blocking call to a database that has stopped answering may never return, whatever its timeouts.
-//! When a batch has been with the persist thread for too long, a new thread opens the store anew,
-//! which ends the old session and fences it, and takes the writer's line over with the same batch.
-//! The old one ends when its call returns.
+//! A blocking call to a database that has stopped answering may never return, whatever its
+//! timeouts. When a batch has been with the persist thread for too long, a new thread opens the
+//! store anew, which ends the old session and fences it, and takes the writer's line over with the
+//! same batch. The old one ends when its call returns.
 //!
 //! Absent on purpose: any wait for the store outside the new thread.
 

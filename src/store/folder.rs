@@ -1,7 +1,7 @@
 //! The data directory: its rights, the lock on it, and who the node is that lives there.
 //!
-//! Promise: only one server uses a directory, and a node keeps its identity as long as its directory
-//! lasts.
+//! Promise: only one server uses a directory, and a node keeps its identity as long as its
+//! directory lasts.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read, Seek, Write};

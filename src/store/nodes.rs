@@ -5,8 +5,8 @@
 //! is refused once the store no longer counts it among the living ([`StoreError::Fenced`]), so a
 //! node that was believed dead and wakes up can change nothing.
 //!
-//! Whoever finds a lease that is over ends that node for good: its sessions, its right to write, and
-//! its hold on its rows, which become free. Its rows may only be touched by that.
+//! Whoever finds a lease that is over ends that node for good: its sessions, its right to write,
+//! and its hold on its rows, which become free. Its rows may only be touched by that.
 //!
 //! A task that a node holds is changed by that node alone. Others leave a [`Wish`] in its inbox.
 //!

@@ -7,9 +7,10 @@ use std::fmt::Write;
 use std::io::Read;
 
 use super::Listen;
+use super::around::Surroundings;
 use super::keys::KEYS;
 use super::legacy;
-use super::load::{Layers, Surroundings, place_of};
+use super::load::{Layers, place_of};
 use super::nearest::nearest;
 use super::origin::Origin;
 use super::setting::{Bare, Setting};

@@ -7,6 +7,7 @@
 //! together; all that is wrong is reported at once; no output shows a secret.
 //! Absent on purpose: threads, the network, and files other than configuration files.
 
+mod around;
 mod check;
 mod cores;
 mod database;
@@ -30,6 +31,7 @@ mod url;
 mod wiring;
 mod words;
 
+pub use around::Surroundings;
 pub use cores::Cores;
 pub use database::DatabaseUrl;
 pub use keys::{
@@ -37,12 +39,12 @@ pub use keys::{
     Retention, TaskDefaults, ThreadPool, Workers,
 };
 pub use listen::Listen;
-pub use load::{Asked, Loaded, Surroundings, load};
-pub use origin::{ConfigError, Origin, Problem};
+pub use load::{Asked, Loaded, load};
+pub use origin::{ConfigError, Origin, Origins, Problem};
 pub use redis::RedisUrl;
 pub use secret::Secret;
 pub use setting::{Bare, Setting, Shape};
-pub use show::{Origins, as_json, as_toml, defaults};
+pub use show::{as_json, as_toml, defaults};
 pub use size::{Size, SizeLimit};
 pub use table::Key;
 pub use tokens::Tokens;

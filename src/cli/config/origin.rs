@@ -61,3 +61,12 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Whether the origin of each value stands beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origins {
+    /// Only values.
+    Hidden,
+    /// Values and origins.
+    Shown,
+}

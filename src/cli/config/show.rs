@@ -4,16 +4,8 @@ use std::fmt::Write;
 
 use super::keys::{KEYS, SECTIONS};
 use super::load::Loaded;
+use super::origin::Origins;
 use super::table::Key;
-
-/// Whether the origin of each value stands beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origins {
-    /// Only values.
-    Hidden,
-    /// Values and origins.
-    Shown,
-}
 
 /// The settings that hold, as a TOML file.
 pub fn as_toml(loaded: &Loaded, origins: Origins) -> String {

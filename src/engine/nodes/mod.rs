@@ -17,11 +17,10 @@ pub(super) use envoy::Errands;
 use keeper::Keeper;
 pub(super) use keeper::StartUntil;
 
-use super::boot::BootError;
 use super::threads::{self, Fatal};
 use crate::clock::Clock;
 use crate::persistence::{Mailbox, Views};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// How often the keeper looks whether something is due.
 const ROUND: Duration = Duration::from_millis(100);
@@ -41,7 +40,7 @@ impl Neighbours {
         views: &Arc<Views>,
         start_until: StartUntil,
         mailbox: &Mailbox,
-    ) -> Result<Option<(Neighbours, Errands)>, BootError> {
+    ) -> Result<Option<(Neighbours, Errands)>, StoreError> {
         let Some(nodes) = store.nodes()? else { return Ok(None) };
         let Some(inbox) = store.nodes()? else { return Ok(None) };
         let clock_of = || Arc::clone(clock);

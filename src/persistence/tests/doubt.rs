@@ -1,5 +1,5 @@
-//! A store that goes silent in a commit: the batch is kept as it is until the store says what became
-//! of it, whoever waits for it is told in time, and nothing is stored twice.
+//! A store that goes silent in a commit: the batch is kept as it is until the store says what
+//! became of it, whoever waits for it is told in time, and nothing is stored twice.
 
 use std::time::Duration;
 

@@ -138,7 +138,8 @@ impl PostgresStore {
              WHERE incarnation = $1 AND batch = $2 ORDER BY seq DESC LIMIT 1",
             &[&life.incarnation, &(batch.seq as i64)],
         )?;
-        // Sent by this connection's forerunner it has the next number; by another writing side, any.
+        // Sent by this connection's forerunner it has the next number; by another writing side, any
+        // later one.
         let first = if self.doubt.take().is_some() { life.seq } else { 0 };
         let Some(row) = rows.first().filter(|row| row.get::<_, i64>(0) >= first) else {
             log::info!("a batch whose answer was lost was not committed");

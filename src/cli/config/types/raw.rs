@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use crate::cli::config::origin::Origin;
 use crate::cli::config::secret::MASK;
-use crate::cli::config::show::Origins;
+use crate::cli::config::origin::Origins;
 
 /// A value as it stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

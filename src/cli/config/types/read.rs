@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::raw::{RawTypes, RawValue, TypeKeys};
 use super::{Executor, TypeSetting};
-use crate::cli::config::load::Surroundings;
+use crate::cli::config::around::Surroundings;
 use crate::cli::config::nearest::nearest;
 use crate::cli::config::origin::{Origin, Problem};
 use crate::cli::config::setting::{Bare, Setting};

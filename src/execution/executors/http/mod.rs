@@ -1,9 +1,9 @@
 //! The http executor: a task is one POST to an endpoint that the configuration names.
 //!
 //! The body is the payload as JSON; heads tell the task, the attempt and its epoch, and a signature
-//! over time and body lets the endpoint know who asks. The whole exchange has one deadline, whatever
-//! the endpoint does; redirects are not followed, the answer is bounded, and no address inside the
-//! house is dialled unless the configuration says so.
+//! over time and body lets the endpoint know who asks. The whole exchange has one deadline,
+//! whatever the endpoint does; redirects are not followed, the answer is bounded, and no address
+//! inside the house is dialled unless the configuration says so.
 //!
 //! Each run has a connection of its own, so that cancelling it ends it at once and nothing else.
 
