@@ -6,8 +6,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::cli::config::origin::Origin;
-use crate::cli::config::secret::MASK;
 use crate::cli::config::origin::Origins;
+use crate::cli::config::secret::MASK;
 
 /// A value as it stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
