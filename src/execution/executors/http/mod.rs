@@ -12,7 +12,7 @@ mod answer;
 mod guarded;
 mod setup;
 
-#[cfg(test)]
+#[cfg(all(test, not(modelled)))]
 mod tests;
 
 use std::io::Read;

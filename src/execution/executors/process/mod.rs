@@ -12,7 +12,7 @@ mod group;
 mod pump;
 mod sink;
 
-#[cfg(test)]
+#[cfg(all(test, not(modelled)))]
 mod tests;
 
 use std::ffi::OsString;
