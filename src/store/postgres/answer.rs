@@ -20,7 +20,9 @@ pub(super) fn pack(fates: &[Fate]) -> Option<Vec<u8>> {
 pub(super) fn unpack(mut bytes: &[u8], units: usize) -> Option<Vec<Fate>> {
     let mut fates = vec![Fate::Applied; units];
     while !bytes.is_empty() {
-        *fates.get_mut(number(&mut bytes)?)? = fate(&mut bytes)?;
+        let at = number(&mut bytes)?;
+        let fate = fate(&mut bytes)?;
+        *fates.get_mut(at)? = fate;
     }
     Some(fates)
 }
