@@ -3,4 +3,5 @@
 pub mod book;
 pub mod http;
 pub mod random;
+pub mod reckoning;
 pub mod server;

@@ -148,6 +148,7 @@ impl PostgresStore {
         log::info!("a batch whose answer was lost was committed");
         if let Some(life) = &mut self.life {
             life.seq = life.seq.max(row.get::<_, i64>(0) + 1);
+            self.shared.set_seq(life.seq);
         }
         let told = row.get::<_, Option<&[u8]>>(1).unwrap_or_default();
         let fates = answer::unpack(told, batch.units.len())
@@ -167,6 +168,7 @@ impl PostgresStore {
     pub(super) fn pass_on(&mut self) {
         if let Some(life) = &mut self.life {
             life.seq += 1;
+            self.shared.set_seq(life.seq);
         }
     }
 

@@ -19,8 +19,10 @@ mod keys;
 mod leases;
 pub mod migrate;
 mod node;
+mod nodes;
 mod partitions;
 mod reader;
+mod reopen;
 mod row;
 mod session;
 mod target;
@@ -33,14 +35,20 @@ pub use target::{Address, Target};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use self::nodes::PostgresNodes;
 use self::partitions::Days;
 use self::reader::Pool;
+use self::reopen::{Anew, Shared};
 use self::session::Session;
 use self::target::Server;
 use self::types::Types;
 use super::folder::{self, Lock};
-use super::{Batch, Committed, Durability, PruneAsk, Reader, Recovered, Store, StoreError};
+use super::{
+    Batch, Committed, Durability, Incarnation, Nodes, PruneAsk, Reader, Recovered, Reopen, Store,
+    StoreError,
+};
 use crate::clock::Clock;
 use crate::domain::{TaskId, TimeMs};
 use crate::store::migration::Migrate;
@@ -60,6 +68,8 @@ pub struct Options {
     pub readers_max: u32,
     /// How many of these are kept open.
     pub readers_min: u32,
+    /// How long a node is believed alive after it said so.
+    pub lease: Duration,
     /// Dates migrations.
     pub clock: Arc<dyn Clock>,
 }
@@ -79,8 +89,11 @@ pub struct PostgresStore {
     pool: Pool,
     /// Who this node is through all its lives.
     node_id: u128,
+    /// Which writing side of this life it is.
+    number: u64,
+    shared: Arc<Shared>,
     // Last, so that the directory is free only when the connection is closed.
-    _lock: Lock,
+    lock: Arc<Lock>,
 }
 
 /// One life of a node, from its start to its end.
@@ -117,7 +130,9 @@ impl PostgresStore {
             doubt: None,
             pool,
             node_id,
-            _lock: lock,
+            number: 0,
+            shared: Arc::default(),
+            lock: Arc::new(lock),
         };
         store.make_days_ahead(store.options.clock.now())?;
         Ok(store)
@@ -205,6 +220,16 @@ impl Store for PostgresStore {
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         Ok(Box::new(self.pool.reader()))
+    }
+
+    fn nodes(&self) -> Result<Option<Box<dyn Nodes>>, StoreError> {
+        let own = Incarnation(self.life()?.incarnation as u64);
+        let target = self.options.target.clone();
+        Ok(Some(Box::new(PostgresNodes::new(target, own, self.options.lease))))
+    }
+
+    fn reopener(&self) -> Option<Arc<dyn Reopen>> {
+        Some(Arc::new(Anew::of(self)))
     }
 
     fn durability(&self) -> Durability {

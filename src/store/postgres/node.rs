@@ -1,6 +1,8 @@
 //! The life of a node in the store: its beginning, which takes over what the life before held, and
 //! its connections.
 
+use std::time::Duration;
+
 use rayon::prelude::*;
 
 use super::counts::{Counted, Delta};
@@ -24,7 +26,7 @@ impl PostgresStore {
         let node = uuid(self.node_id);
         let name = self.options.name.replace('\0', "");
         self.session.script("BEGIN")?;
-        let begun = begin(&mut self.session, &node, &name, now);
+        let begun = begin(&mut self.session, &node, &name, (now, self.options.lease));
         let (life, rows) = match begun {
             Ok(begun) => begun,
             Err(error) => {
@@ -34,6 +36,7 @@ impl PostgresStore {
         };
         self.session.script("COMMIT")?;
         self.life = Some(life);
+        self.shared.set_seq(life.seq);
         self.name_session(life)?;
         let types = &self.types;
         let read = |row: &postgres::Row| row::read(row, types).map(|(task, _)| task);
@@ -43,53 +46,68 @@ impl PostgresStore {
         Ok(Recovered { held, types: self.types.all() })
     }
 
-    /// Connects anew and raises `writer`. That waits for whatever the old connection still does, so
-    /// it is ended first, and what it sends later is refused.
+    /// Connects anew and takes the place of the connection before, unless a later writing side of
+    /// this life has it.
     pub(super) fn reconnect(&mut self) -> Result<(), StoreError> {
+        if self.shared.newest() > self.number {
+            return Err(commit::fenced());
+        }
         let (client, server) = self.options.target.connect_writer("again")?;
-        let mut session = Session::new(client);
-        if let Some(mut life) = self.life {
-            end_sessions_of(&mut session, life)?;
-            let rows = session.query(
-                "UPDATE taskscheduler.nodes SET writer = writer + 1
-                 WHERE incarnation = $1 AND state = 'alive' RETURNING writer",
-                &[&life.incarnation],
-            )?;
-            let Some(row) = rows.first() else { return Err(commit::fenced()) };
-            life.writer = row.get(0);
-            self.life = Some(life);
-        }
-        self.session = session;
+        self.session = Session::new(client);
         self.server = server;
-        if let Some(life) = self.life {
-            self.name_session(life)?;
-        }
+        self.take_place()?;
         log::info!("connected to {}", self.options.target);
         Ok(())
     }
 
+    /// Raises `writer`. That waits for whatever the old connection still does, so it is ended
+    /// first, and what it sends later is refused.
+    pub(super) fn take_place(&mut self) -> Result<(), StoreError> {
+        let Some(mut life) = self.life else { return Ok(()) };
+        if self.shared.newest() > self.number {
+            return Err(commit::fenced());
+        }
+        let session = &mut self.session;
+        end_sessions(session, life.incarnation)?;
+        let rows = session.query(
+            "UPDATE taskscheduler.nodes SET writer = writer + 1
+             WHERE incarnation = $1 AND state = 'alive' RETURNING writer",
+            &[&life.incarnation],
+        )?;
+        let Some(row) = rows.first() else { return Err(commit::fenced()) };
+        life.writer = row.get(0);
+        self.life = Some(life);
+        self.name_session(life)
+    }
+
     /// Lets others find the connections of a life, to end them.
     fn name_session(&mut self, life: Life) -> Result<(), StoreError> {
-        let name = session_name(life);
+        let name = session_name(life.incarnation);
         self.session.script(&format!("SET application_name = '{name}'")).map(drop)
     }
 }
 
 /// How the server shows the writing connection of a life.
-fn session_name(life: Life) -> String {
-    format!("taskscheduler writer {}", life.incarnation)
+fn session_name(incarnation: i64) -> String {
+    format!("taskscheduler writer {incarnation}")
 }
 
-/// Ends the other writing connections of this life: they can only be what is left of lost ones.
-fn end_sessions_of(session: &mut Session, life: Life) -> Result<(), StoreError> {
-    session
-        .query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE application_name = $1 AND pid <> pg_backend_pid()
-               AND datname = current_database()",
-            &[&session_name(life)],
-        )
-        .map(drop)
+/// Ends the other writing connections of a life: of this one they can only be what is left of lost
+/// ones, and of a dead one nothing may be left.
+pub(super) fn end_sessions(session: &mut Session, incarnation: i64) -> Result<(), StoreError> {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE application_name = $1 AND pid <> pg_backend_pid()
+                 AND datname = current_database()";
+    session.query(sql, &[&session_name(incarnation)]).map(drop)
+}
+
+/// How many writing connections of a life there are beside this one.
+pub(super) fn own_sessions(session: &mut Session, incarnation: i64) -> Result<i64, StoreError> {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+               WHERE application_name = $1 AND pid <> pg_backend_pid()
+                 AND datname = current_database()";
+    let rows = session.query(sql, &[&session_name(incarnation)])?;
+    Ok(rows.first().map_or(0, |row| row.get(0)))
 }
 
 /// Ends the node's older lives, begins one, and takes over what they held.
@@ -97,7 +115,7 @@ fn begin(
     session: &mut Session,
     node: &str,
     name: &str,
-    now: TimeMs,
+    (now, lease): (TimeMs, Duration),
 ) -> Result<(Life, Vec<postgres::Row>), StoreError> {
     session.script(WAIT_FOR_THE_DEAD)?;
     session.execute(
@@ -113,12 +131,21 @@ fn begin(
     let incarnation: i64 = rows.first().map_or(0, |row| row.get(0));
     session.execute(
         "INSERT INTO taskscheduler.node_leases (incarnation, renewed_at, expires_at)
-         VALUES ($1, clock_timestamp(), clock_timestamp() + interval '12 seconds')",
-        &[&incarnation],
+         VALUES ($1, clock_timestamp(), clock_timestamp() + $2 * interval '1 second')",
+        &[&incarnation, &lease.as_secs_f64()],
     )?;
     session.execute("INSERT INTO taskscheduler.folds VALUES ($1, 0)", &[&incarnation])?;
     let delta = requeued(session, node, incarnation)?;
     let rows = session.query(TAKE_OVER, &[&incarnation, &node, &now.0])?;
+    for sql in [
+        "UPDATE taskscheduler.task_inbox SET node = $1 WHERE detail IS NULL AND node IN (
+             SELECT incarnation FROM taskscheduler.nodes
+             WHERE node_id = $2::text::uuid AND incarnation <> $1)",
+        "UPDATE taskscheduler.nodes SET state = 'dead'
+         WHERE node_id = $2::text::uuid AND incarnation <> $1 AND state <> 'dead'",
+    ] {
+        session.execute(sql, &[&incarnation, &node])?;
+    }
     session.script(&format!(
         "INSERT INTO taskscheduler.count_deltas VALUES ({incarnation}, 1, 0, '{}', '')",
         delta.counts_literal()
@@ -146,25 +173,39 @@ fn requeued(session: &mut Session, node: &str, ours: i64) -> Result<Delta, Store
     Ok(delta)
 }
 
-/// All rows that older lives of the node held, as the end of their holder leaves them. One that a
-/// worker outside runs under a lease goes on undisturbed. Suspicion by its codes: a suspect whose
-/// start was on record becomes a loner, a loner that was running has one crash more.
+/// What the end of its holder makes of a row. One that a worker outside runs under a lease goes on
+/// undisturbed. Suspicion by its codes: a suspect whose start was on record becomes a loner, a loner
+/// that was running has one crash more.
+macro_rules! after_crash {
+    ($released:literal, $now:literal) => {
+        concat!(
+            "epoch = epoch + (leased_until IS NULL)::integer,
+             suspicion = CASE WHEN leased_until IS NOT NULL THEN suspicion
+                              WHEN ",
+            $released,
+            " THEN 0
+                              WHEN suspicion IN (0, 1) THEN 1
+                              WHEN suspicion = 2 THEN 16
+                              WHEN suspicion % 2 = 1 THEN least(suspicion + 1, 526)
+                              ELSE suspicion END,
+             status = CASE WHEN status = 3 AND leased_until IS NULL THEN 2 ELSE status END,
+             version = version + (status = 3 AND leased_until IS NULL)::integer,
+             updated_at = CASE WHEN status = 3 AND leased_until IS NULL THEN ",
+            $now,
+            " ELSE updated_at END"
+        )
+    };
+}
+pub(super) use after_crash;
+
+/// All rows that older lives of the node held.
 const TAKE_OVER: &str = concat!(
     "WITH lives AS (
          SELECT incarnation AS life, state = 'released' AS released FROM taskscheduler.nodes
          WHERE node_id = $2::text::uuid AND incarnation <> $1)
-     UPDATE taskscheduler.tasks SET owner = $1,
-         epoch = epoch + (leased_until IS NULL)::integer,
-         suspicion = CASE WHEN leased_until IS NOT NULL THEN suspicion
-                          WHEN released THEN 0
-                          WHEN suspicion IN (0, 1) THEN 1
-                          WHEN suspicion = 2 THEN 16
-                          WHEN suspicion % 2 = 1 THEN least(suspicion + 1, 526)
-                          ELSE suspicion END,
-         status = CASE WHEN status = 3 AND leased_until IS NULL THEN 2 ELSE status END,
-         version = version + (status = 3 AND leased_until IS NULL)::integer,
-         updated_at = CASE WHEN status = 3 AND leased_until IS NULL THEN $3 ELSE updated_at END
-     FROM lives WHERE owner = life RETURNING ",
+     UPDATE taskscheduler.tasks SET owner = $1, ",
+    after_crash!("released", "$3"),
+    " FROM lives WHERE owner = life RETURNING ",
     row::live_columns!()
 );
 

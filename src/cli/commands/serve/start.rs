@@ -152,6 +152,7 @@ fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Box<dyn Store>,
                 name: settings::node_name(),
                 readers_max: config.database.pool_max,
                 readers_min: config.database.pool_min,
+                lease: Duration::from_secs(12),
                 clock,
             };
             Ok(Box::new(PostgresStore::open(options).map_err(failed)?))

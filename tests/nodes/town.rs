@@ -1,0 +1,97 @@
+//! Several servers on one database of their own, and what is asked of them.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use taskscheduler::clock::{Clock, SystemClock};
+use test_servers::{Account, Cluster};
+
+use crate::ledger::http::Client;
+use crate::ledger::server::{Deadline, Server, Starting, stock};
+
+/// A database and the directories of its nodes.
+pub struct Town {
+    pub account: Account,
+    folder: tempfile::TempDir,
+}
+
+impl Town {
+    pub fn new() -> Town {
+        Town::on(Cluster::shared())
+    }
+
+    pub fn on(cluster: &Cluster) -> Town {
+        Town { account: cluster.account(), folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    /// Starts the node of this name, again or for the first time.
+    pub fn node(&self, name: &str) -> Server {
+        Starting::new(self.command(name)).ready()
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let data: PathBuf = self.folder.path().join(name);
+        let mut command = stock(&data);
+        command.args(["--database-url", &self.account.url(), "--cores", "1"]);
+        command
+    }
+}
+
+/// Makes the key of each batch its own.
+static SENT: AtomicU64 = AtomicU64::new(0);
+
+/// Submits tasks in one batch and says their ids.
+pub fn submit_all(server: &Server, tasks: &[Value]) -> Vec<u64> {
+    let body = Value::Array(tasks.to_vec()).to_string();
+    let mut client = Client::new(server.address);
+    let mut accepted = None;
+    let key = format!("batch-{}", SENT.fetch_add(1, Ordering::Relaxed));
+    let heads = [("Content-Type", "application/json"), ("Idempotency-Key", &*key)];
+    // Where a busy machine is slow it is sent again, as the answers say.
+    wait_until("it is accepted", Duration::from_mins(1), || {
+        let answer = client.send("POST", "/api/v1/tasks/batch", &heads, &body).expect("an answer");
+        assert!(matches!(answer.code, 201 | 409 | 503 | 504), "{}", answer.body);
+        accepted = (answer.code == 201).then(|| answer.json());
+        accepted.is_some()
+    });
+    let tasks = accepted.expect("waited for above");
+    let tasks = tasks.as_array().expect("a list");
+    tasks.iter().map(|task| task["id"].as_u64().expect("an id")).collect()
+}
+
+/// A task that a node holds until so many milliseconds from now.
+pub fn later(ms: i64) -> Value {
+    let due = jiff::Timestamp::from_millisecond(SystemClock::new().now().0 + ms);
+    let due = due.expect("a time of this age").to_string();
+    json!({ "taskName": "later", "taskType": "NOOP", "scheduledTime": due })
+}
+
+pub fn statistics(server: &Server) -> Value {
+    let answer = Client::new(server.address).get("/api/v1/tasks/statistics");
+    answer.expect("an answer").json()
+}
+
+pub fn task(server: &Server, id: u64) -> Value {
+    let answer = Client::new(server.address).get(&format!("/api/v1/tasks/{id}"));
+    answer.expect("an answer").json()
+}
+
+/// Waits until it is so.
+pub fn wait_until(what: &str, wait: Duration, mut is_so: impl FnMut() -> bool) -> Duration {
+    let deadline = Deadline::after(wait);
+    let (_keep, nothing) = std::sync::mpsc::channel::<()>();
+    while !is_so() {
+        assert!(!deadline.is_over(), "not within {wait:?}: {what}");
+        let _ = nothing.recv_timeout(Duration::from_millis(50));
+    }
+    wait.saturating_sub(deadline.left())
+}
+
+pub fn signal(server: &Server, signal: Signal) {
+    let id = i32::try_from(server.id()).expect("a process id");
+    kill_process(Pid::from_raw(id).expect("a process id"), signal).expect("a process to signal");
+}
