@@ -28,37 +28,19 @@ pub fn apply(target: &Target, now: TimeMs) -> Result<Vec<Migration>, StoreError>
     apply_to(&mut target.connect("migrate")?, now)
 }
 
-/// Deletes the store: the schema with everything in it. No server may be using it.
-pub fn reset(target: &Target) -> Result<(), StoreError> {
-    let mut client = target.connect("migrate")?;
-    let others: i64 = client
-        .query_one(
-            "SELECT count(*) FROM pg_stat_activity
-             WHERE datname = current_database() AND pid <> pg_backend_pid()
-               AND application_name LIKE 'taskscheduler%'",
-            &[],
-        )?
-        .get(0);
-    if others > 0 {
-        let why = format!("{others} connections of servers are open; stop them first");
-        return Err(StoreError::Unusable(why));
-    }
-    Ok(client.batch_execute("DROP SCHEMA IF EXISTS taskscheduler CASCADE")?)
-}
-
-/// Makes a restored store fit to be used: no id, life of a node, claim or token that was given out
-/// after the copy was made can be mistaken for one that is given out from now on. What was held
-/// then is as if it had been given back: nobody crashed.
+/// Makes a restored database fit to be used: no id, claim or token that was given out after the
+/// copy was made can ever be mistaken for one that is given out from now on. No server may be using
+/// it.
 pub fn restored(target: &Target) -> Result<(), StoreError> {
     let mut client = target.connect("migrate")?;
+    alone(&mut client)?;
     check(&mut client)?;
     let mut transaction = client.transaction()?;
     transaction.batch_execute(&format!(
         "SELECT setval('taskscheduler.task_ids', last_value + {ID_JUMP})
              FROM taskscheduler.task_ids;
          SELECT setval(pg_get_serial_sequence('taskscheduler.nodes', 'incarnation'),
-                       coalesce(max(incarnation), 0) + {EPOCH_JUMP})
-             FROM taskscheduler.nodes;
+                       {EPOCH_JUMP} + coalesce(max(incarnation), 0)) FROM taskscheduler.nodes;
          UPDATE taskscheduler.nodes SET state = 'released', ended_at = now()
              WHERE state = 'alive';
          UPDATE taskscheduler.tasks SET epoch = epoch + {EPOCH_JUMP};
@@ -67,6 +49,29 @@ pub fn restored(target: &Target) -> Result<(), StoreError> {
              WHERE name = 'signing_key'"
     ))?;
     Ok(transaction.commit()?)
+}
+
+/// Deletes the store: the schema with everything in it. No server may be using it.
+pub fn reset(target: &Target) -> Result<(), StoreError> {
+    let mut client = target.connect("migrate")?;
+    alone(&mut client)?;
+    Ok(client.batch_execute("DROP SCHEMA IF EXISTS taskscheduler CASCADE")?)
+}
+
+/// Refuses to go on while servers are connected.
+fn alone(client: &mut Client) -> Result<(), StoreError> {
+    let others: i64 = client
+        .query_one(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()
+               AND application_name LIKE 'taskscheduler%'",
+            &[],
+        )?
+        .get(0);
+    if others == 0 {
+        return Ok(());
+    }
+    Err(StoreError::Unusable(format!("{others} connections of servers are open; stop them first")))
 }
 
 /// Applies what is pending, all in one transaction and under a lock, so that of several nodes that
