@@ -174,8 +174,8 @@ fn requeued(session: &mut Session, node: &str, ours: i64) -> Result<Delta, Store
 }
 
 /// What the end of its holder makes of a row. One that a worker outside runs under a lease goes on
-/// undisturbed. Suspicion by its codes: a suspect whose start was on record becomes a loner, a loner
-/// that was running has one crash more.
+/// undisturbed. Suspicion by its codes: a suspect whose start was on record becomes a loner, a
+/// loner that was running has one crash more.
 macro_rules! after_crash {
     ($released:literal, $now:literal) => {
         concat!(

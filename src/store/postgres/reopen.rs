@@ -1,7 +1,7 @@
 //! Another writing side of the same life, in place of one that hangs in a call.
 //!
-//! The one before is still there, somewhere, and wakes up one day. Its session is ended by then, and
-//! it must not connect again: the newest number is known to all of them, and an older one that
+//! The one before is still there, somewhere, and wakes up one day. Its session is ended by then,
+//! and it must not connect again: the newest number is known to all of them, and an older one that
 //! finds its connection lost is fenced.
 
 use std::sync::Arc;
