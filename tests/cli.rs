@@ -42,7 +42,7 @@ fn task(id: u64, status: &str) -> String {
 
 #[test]
 fn every_command_has_help_on_standard_output_with_an_example() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 17] = [
         &["serve"],
         &["submit"],
         &["get"],
@@ -57,6 +57,8 @@ fn every_command_has_help_on_standard_output_with_an_example() {
         &["migrate", "reset"],
         &["migrate", "restored"],
         &["backup"],
+        &["completions"],
+        &["man"],
         &["health"],
     ];
     for command in commands {

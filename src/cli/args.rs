@@ -62,6 +62,13 @@ pub enum Command {
     /// Ask a server how it is.
     #[command(after_help = "Example: taskscheduler health --ready && echo ready")]
     Health(HealthArgs),
+    /// Print what a shell needs to complete the command line.
+    #[command(after_help = "Example: taskscheduler completions bash \
+        > /etc/bash_completion.d/taskscheduler")]
+    Completions(CompletionsArgs),
+    /// Write the manual pages.
+    #[command(after_help = "Example: taskscheduler man /usr/local/share/man/man1")]
+    Man(ManArgs),
     /// Show the version.
     #[command(after_help = "Example: taskscheduler version --json")]
     Version(VersionArgs),
@@ -371,6 +378,21 @@ pub struct HealthArgs {
     /// Which server.
     #[command(flatten)]
     pub remote: RemoteArgs,
+}
+
+/// The arguments of `completions`.
+#[derive(Debug, Flags)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// The arguments of `man`.
+#[derive(Debug, Flags)]
+pub struct ManArgs {
+    /// Where the pages go
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
 }
 
 /// The arguments of `version`.

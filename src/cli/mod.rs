@@ -54,7 +54,9 @@ pub fn serve_with(registry: Registry, args: impl IntoIterator<Item = OsString>) 
 }
 
 fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Failure> {
-    use commands::{backup, cancel, get, health, list, migrate, retry, serve, submit, version};
+    use commands::{
+        backup, cancel, completions, get, health, list, man, migrate, retry, serve, submit, version,
+    };
     match args.command {
         None => serve::run(&args.serve, registry, around),
         Some(Command::Serve(args)) => serve::run(&args, registry, around),
@@ -71,6 +73,8 @@ fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Fa
         Some(Command::Migrate(command)) => migrate::run(&command, around),
         Some(Command::Backup(args)) => backup::run(&args, around),
         Some(Command::Health(args)) => health::run(&args, around),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args),
         Some(Command::Version(args)) => version::run(&args),
     }
 }

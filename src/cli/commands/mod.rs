@@ -2,11 +2,13 @@
 
 pub mod backup;
 pub mod cancel;
+pub mod completions;
 pub mod config;
 mod database;
 pub mod get;
 pub mod health;
 pub mod list;
+pub mod man;
 pub mod migrate;
 pub mod retry;
 pub mod serve;
