@@ -1,7 +1,7 @@
 //! A gale over two nodes and their database: clients submit under idempotency keys and send again
-//! what was not acknowledged, while sessions are ended, the database is killed, stopped and started,
-//! and a node dies and comes back. In the calm after it every request has led to one task, each has
-//! ended once, and the counters say what the rows say.
+//! what was not acknowledged, while sessions are ended, the database is killed, stopped and
+//! started, and a node dies and comes back. In the calm after it every request has led to one task,
+//! each has ended once, and the counters say what the rows say.
 
 use std::collections::HashMap;
 use std::fmt;
