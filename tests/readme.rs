@@ -94,6 +94,34 @@ fn the_five_calls_do_what_the_readme_says() {
 }
 
 #[test]
+fn the_worker_of_the_readme_does_the_work_that_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Starting::new(stock(folder.path())).ready();
+    let mut client = Client::new(server.address);
+    let task = r#"{"taskName":"t","taskType":"DATA_PROCESSING"}"#;
+    let id = client.post("/api/v1/tasks", task).unwrap().json()["id"].clone();
+    let path = format!("/api/v1/tasks/{id}");
+    assert_eq!(client.get(&path).unwrap().json()["waitingFor"], "worker");
+    let text = section("Remote workers");
+    let start = text.find("```python\n").expect("a worker in Python") + 10;
+    let script = &text[start..start + text[start..].find("```").expect("its end")];
+    let address = server.address.to_string();
+    let script = script.trim_end().replace("localhost:8080", &address);
+    assert!(script.lines().count() <= 10, "ten lines");
+    let mut worker = Command::new("python3").args(["-c", &script]).spawn().expect("python3 runs");
+    let deadline = Deadline::after(Duration::from_secs(20));
+    let ended = loop {
+        let task = client.get(&path).unwrap().json();
+        if task["status"] == "COMPLETED" || deadline.is_over() {
+            break task;
+        }
+    };
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    assert_eq!((&ended["status"], &ended["result"]), (&"COMPLETED".into(), &"done".into()));
+}
+
+#[test]
 fn every_promise_names_a_test_that_exists() {
     let mut sources = String::new();
     read_all(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").as_path(), &mut sources);

@@ -17,4 +17,10 @@ pub(crate) enum Ask {
     Retry(TaskId),
     /// One task moved to a status.
     Put,
+    /// Tasks leased to a worker.
+    Lease,
+    /// What a worker says about its leases taken.
+    Report,
+    /// The workers listed.
+    Workers,
 }

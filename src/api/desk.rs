@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_channel::Sender;
 
 use super::ask::Ask;
+use super::leases::token::Token;
 use super::problem::{Occasion, Problem};
 use super::reply::Reply;
 use super::settings::ApiSettings;
@@ -101,6 +102,17 @@ pub(crate) struct Open {
     pub place: Place,
     /// When it came in.
     pub since: Mono,
+    /// The lease tokens that the answer repeats.
+    pub echo: Vec<Echo>,
+}
+
+/// A lease token of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Echo {
+    /// As it was sent.
+    pub token: String,
+    /// What it says, if it is one of ours.
+    pub known: Option<Token>,
 }
 
 /// Something to answer.
@@ -116,7 +128,7 @@ impl Open {
     pub(crate) fn new(desk: &Arc<Desk>, request: tiny_http::Request) -> Open {
         let since = desk.settings.clock.mono();
         let (place, desk) = (Place::NOWHERE, Seat::take(desk));
-        Open { desk, request, request_id: Box::default(), place, since }
+        Open { desk, request, request_id: Box::default(), place, since, echo: Vec::new() }
     }
 
     /// The path without its query.

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::ask::Ask;
-use super::desk::{Desk, Job, Open};
+use super::desk::{Desk, Echo, Job, Open};
 use super::pack;
 use super::pen::Pen;
 use super::problem::{self, Problem};
@@ -53,6 +53,11 @@ impl Exchange {
     /// Notes which route the request takes.
     pub(crate) fn takes(&mut self, place: Place) {
         self.open.as_deref_mut().expect("as in open()").place = place;
+    }
+
+    /// The answer will repeat these tokens.
+    pub(crate) fn repeat(&mut self, echo: Vec<Echo>) {
+        self.open.as_deref_mut().expect("as in open()").echo = echo;
     }
 
     /// Answers.

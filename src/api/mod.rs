@@ -17,6 +17,7 @@ mod exchange;
 pub mod gate;
 mod guard;
 mod json;
+mod leases;
 mod levels;
 mod ops;
 mod pack;

@@ -6,12 +6,14 @@ use super::ask::Ask;
 use super::desk::Open;
 use super::json::Json;
 use super::problem::{self, Problem};
-use super::reply::{Reply, push_etag};
+use super::reply::{Reply, ToGate, push_etag};
 use super::settings::Compatibility;
-use super::view::task;
+use super::view::{lease, task};
 use crate::domain::{Task, TaskId};
-use crate::persistence::{Answer, Met, Refusal, Seen};
-use crate::store::StoreError;
+use crate::persistence::{
+    Answer, LeaseReport, Met, Receipt, Refusal, Reported, Seen, WaitId, WorkerSeen,
+};
+use crate::store::{LeaseCount, StoreError};
 
 /// What is to be done with a settled request.
 pub(crate) enum Next {
@@ -28,6 +30,8 @@ pub(crate) enum Next {
         /// What they were found by.
         met: Met,
     },
+    /// Show these workers, with what they lease.
+    Workers(Vec<WorkerSeen>),
 }
 
 /// Renders what the engine answered, into `spare`'s room.
@@ -53,6 +57,16 @@ pub(crate) fn settled(
         (Ok(Answer::Asked(seen)), Ask::Cancel(_) | Ask::Retry(_) | Ask::Put) => {
             moved(open, 202, &seen, ask, spare)
         }
+        (Ok(Answer::Leased { wait, tasks }), Ask::Lease) => leased(open, wait, &tasks, spare),
+        (Ok(Answer::Waits(WaitId(wait))), Ask::Lease) => {
+            Reply { to_gate: Some(ToGate::Park(wait)), ..Reply::empty(204) }
+        }
+        (Ok(Answer::Reported(fates)), Ask::Report) => {
+            let mut json = Json::reusing(spare);
+            lease::fates(&mut json, &open.echo, &fates, &open.view(false));
+            Reply::new(200, json.into_bytes())
+        }
+        (Ok(Answer::Workers(seen)), Ask::Workers) => return Next::Workers(seen),
         (Ok(answer), ask) => {
             log::error!("the engine answered {answer:?} to {ask:?}");
             open.problem(&Problem::new(problem::INTERNAL, "the engine answered something else"))
@@ -60,6 +74,35 @@ pub(crate) fn settled(
         (Err(refusal), ask) => refused(open, &refusal, ask),
     };
     Next::Reply(reply)
+}
+
+/// Renders leases. What finds no room in the answer is released.
+fn leased(open: &Open, wait: WaitId, tasks: &[Task], spare: Vec<u8>) -> Reply {
+    let engine = &open.desk.engine;
+    let mut json = Json::reusing(spare);
+    let written = lease::leases(&mut json, tasks, engine.signing_key(), &open.view(true));
+    if written < tasks.len() {
+        let release = |task: &Task| {
+            let (id, epoch) = (task.id, task.state.epoch);
+            LeaseReport { id, epoch, what: Reported::Released }
+        };
+        // Refused: the leases run out, which costs only time.
+        engine.report(tasks[written..].iter().map(release).collect(), Receipt::new(|_| ()));
+    }
+    let to_gate = (written > 0).then_some(ToGate::Deliver(wait.0));
+    Reply { to_gate, ..Reply::new(200, json.into_bytes()) }
+}
+
+/// Renders workers, and what the store says that they lease.
+pub(crate) fn workers(
+    open: &Open,
+    seen: &[WorkerSeen],
+    leased: Result<Vec<LeaseCount>, StoreError>,
+) -> Result<Reply, Problem> {
+    let leased = leased.map_err(|error| Problem::unread(&error))?;
+    let mut json = Json::default();
+    lease::workers(&mut json, seen, &leased, &open.view(false));
+    Ok(Reply::new(200, json.into_bytes()))
 }
 
 /// Renders one task as the store has it.

@@ -24,6 +24,9 @@ const SHORT_BYTES_MAX: usize = 256 << 10;
 /// Batches up to here are rendered at once; longer ones would hold up the answers behind them.
 const SHORT_TASKS_MAX: usize = 64;
 
+/// Of so many workers and types it is told what they lease.
+const LEASES_TOLD_MAX: u32 = 10_000;
+
 /// What a step of the replier did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -75,12 +78,27 @@ impl Replier {
                     }
                 }));
             }
+            Job::Settled(open, Ok(Answer::Leased { wait, tasks }), ask)
+                if tasks.len() > SHORT_TASKS_MAX =>
+            {
+                self.scribes.post(Box::new(move || {
+                    let answer = Ok(Answer::Leased { wait, tasks });
+                    if let Next::Reply(reply) = render::settled(&open, answer, ask, Vec::new()) {
+                        Pen::default().write(*open, &reply);
+                    }
+                }));
+            }
             Job::Settled(open, answer, ask) => {
                 let spare = std::mem::take(&mut self.spare);
                 match render::settled(&open, answer, ask, spare) {
                     Next::Reply(reply) => self.send(open, reply),
                     Next::Find(id) => Exchange::resume(open)
                         .read(move |open, reader| render::found(open, reader.find(id), ask)),
+                    Next::Workers(seen) => {
+                        Exchange::resume(open).read(move |open, reader| {
+                            render::workers(open, &seen, reader.leases(LEASES_TOLD_MAX))
+                        });
+                    }
                     Next::FindAll { ids, created, met } => {
                         Exchange::resume(open).read(move |open, reader| {
                             render::known(open, &ids, reader.find_all(&ids), (created, met), ask)

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::gate::{DELIVER_HEAD, PARK_HEAD};
 use super::json::push_number;
 use crate::domain::{Epoch, TaskId};
 
@@ -70,10 +71,21 @@ pub(crate) struct Reply {
     pub allow: &'static str,
     /// Whether this was answered before, under the same idempotency key.
     pub replayed: bool,
+    /// What the gate is told beside.
+    pub to_gate: Option<ToGate>,
     /// What a browser may do with it; empty for what is no page.
     pub policy: &'static str,
     /// What else the head says.
     pub heads: Vec<Head>,
+}
+
+/// A word to the gate, which no client sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ToGate {
+    /// Keep the request under this token, and send it again when that is woken.
+    Park(u64),
+    /// Say so if this answer cannot be delivered.
+    Deliver(u64),
 }
 
 /// What every answer's head needs from outside it.
@@ -101,6 +113,7 @@ impl Reply {
             retry_after_s: None,
             allow: "",
             replayed: false,
+            to_gate: None,
             policy: "",
             heads: Vec::new(),
         }
@@ -158,6 +171,11 @@ impl Reply {
             push_head(wire, "Access-Control-Allow-Origin", origin);
             push_head(wire, "Access-Control-Expose-Headers", READABLE);
             push_head(wire, "Vary", "Origin");
+        }
+        match self.to_gate {
+            None => {}
+            Some(ToGate::Park(token)) => push_head(wire, PARK_HEAD, &token.to_string()),
+            Some(ToGate::Deliver(token)) => push_head(wire, DELIVER_HEAD, &token.to_string()),
         }
         wire.extend_from_slice(b"\r\n\r\n");
         if !no_body && !facts.head_only {

@@ -6,6 +6,7 @@ use super::access::Scope;
 use super::problem::{self, Fault, Problem};
 use super::traffic::Place;
 use super::ui::Asset;
+use super::wire::leases::Report;
 use crate::domain::TaskId;
 
 /// What a request asks for.
@@ -23,6 +24,9 @@ pub(crate) enum Route {
     PutStatus(TaskId),
     Cancel(TaskId),
     Retry(TaskId),
+    Lease,
+    Report(Report),
+    Workers,
     Health(Detail),
     Liveness,
     Readiness,
@@ -83,6 +87,12 @@ pub(crate) const TEMPLATES: &[&str] = &[
     "/actuator/loggers/{name}",
     "/actuator/prometheus",
     "/",
+    "/api/v1/leases",
+    "/api/v1/leases/heartbeat",
+    "/api/v1/leases/complete",
+    "/api/v1/leases/fail",
+    "/api/v1/leases/release",
+    "/api/v1/workers",
 ];
 
 const READ: &str = "GET, HEAD, OPTIONS";
@@ -121,6 +131,12 @@ impl Route {
             Route::Logger | Route::SetLogger => 21,
             Route::Samples => 22,
             Route::Page(_) => 23,
+            Route::Lease => 24,
+            Route::Report(Report::Heartbeat) => 25,
+            Route::Report(Report::Complete) => 26,
+            Route::Report(Report::Fail) => 27,
+            Route::Report(Report::Release) => 28,
+            Route::Workers => 29,
         })
     }
 
@@ -141,7 +157,9 @@ impl Route {
             | Route::Meters
             | Route::Meter
             | Route::Loggers
-            | Route::Logger => Some(Scope::Read),
+            | Route::Logger
+            | Route::Workers => Some(Scope::Read),
+            Route::Lease | Route::Report(_) => Some(Scope::Worker),
             Route::PutStatus(_) | Route::Cleanup | Route::SetLogger => Some(Scope::Admin),
             // What containers and balancers ask, and what anybody may know of the program.
             Route::ServiceHealth
@@ -207,6 +225,12 @@ fn place(method: &Method, path: &str) -> Result<(&'static str, Option<Route>), P
         "/actuator/prometheus" | "/metrics" => Ok(read(Route::Samples)),
         "/actuator/metrics" => Ok(read(Route::Meters)),
         "/actuator/loggers" => Ok(read(Route::Loggers)),
+        "/api/v1/leases" => Ok(write(Route::Lease)),
+        "/api/v1/leases/heartbeat" => Ok(write(Route::Report(Report::Heartbeat))),
+        "/api/v1/leases/complete" => Ok(write(Route::Report(Report::Complete))),
+        "/api/v1/leases/fail" => Ok(write(Route::Report(Report::Fail))),
+        "/api/v1/leases/release" => Ok(write(Route::Report(Report::Release))),
+        "/api/v1/workers" => Ok(read(Route::Workers)),
         "/actuator/health" => Ok(read(Route::Health(Detail::Brief))),
         "/actuator/health/detailed" => Ok(read(Route::Health(Detail::Full))),
         "/actuator/health/liveness" => Ok(read(Route::Liveness)),
@@ -262,6 +286,9 @@ mod tests {
             (Method::Get, "/api/v1/tasks/statistics", Route::Statistics),
             (Method::Get, "/api/v1/tasks/metrics", Route::Metrics),
             (Method::Get, "/api/v1/tasks/health", Route::ServiceHealth),
+            (Method::Post, "/api/v1/leases", Route::Lease),
+            (Method::Post, "/api/v1/leases/complete", Route::Report(Report::Complete)),
+            (Method::Get, "/api/v1/workers", Route::Workers),
             (Method::Get, "/actuator/health", Route::Health(Detail::Brief)),
             (Method::Get, "/actuator/health/detailed", Route::Health(Detail::Full)),
             (Method::Get, "/actuator/health/liveness", Route::Liveness),

@@ -13,6 +13,7 @@ use super::access::Scope;
 use super::desk::Desk;
 use super::exchange::Exchange;
 use super::guard;
+use super::leases::requests;
 use super::ops::{actuator, health, loggers, meters, metrics, statistics};
 use super::problem::{self, Problem};
 use super::replier::{Replier, Step};
@@ -22,6 +23,7 @@ use super::tasks::{cleanup, command, list, submit};
 use super::traffic::Traffic;
 use super::ui;
 use crate::engine::Engine;
+use crate::persistence::WaitId;
 
 /// Answers requests. Clones share everything; the replier ends with the last of them and of the
 /// requests under way.
@@ -63,6 +65,11 @@ impl Router {
         }
     }
 
+    /// What stands under this token of an answer reaches nobody: its client is gone.
+    pub fn lost(&self, token: u64) {
+        self.desk.engine.withdraw(WaitId(token));
+    }
+
     /// How many requests are under way. At the end, when nothing new comes in, it falls to nought.
     pub fn under_way(&self) -> usize {
         self.desk.under_way.load(Ordering::Relaxed)
@@ -102,6 +109,9 @@ fn dispatch(mut exchange: Exchange) {
         Ok(Route::Cancel(id)) => command::cancel(exchange, id),
         Ok(Route::Retry(id)) => command::retry(exchange, id),
         Ok(Route::Cleanup) => cleanup::cleanup(exchange),
+        Ok(Route::Lease) => requests::lease(exchange),
+        Ok(Route::Report(report)) => requests::report(exchange, report),
+        Ok(Route::Workers) => requests::workers(exchange),
         Ok(Route::Statistics) => statistics::statistics(exchange),
         Ok(Route::Metrics) => metrics::metrics(exchange),
         Ok(Route::ServiceHealth) => health::service(exchange),

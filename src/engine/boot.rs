@@ -21,7 +21,7 @@ use crate::execution::{
     CoreWish, Cores, Pins, Registry, allowed_cpus, cgroup_quota, choose, time_limit,
 };
 use crate::persistence::{
-    Chore, Ends, LineEnd, MailboxSizes, Persist, PersistStep, Posts, Views, Work, Writer,
+    Chore, Ends, LineEnd, MailboxSizes, Persist, PersistStep, Posts, Views, Wake, Work, Writer,
     WriterSettings, WriterStep, line, mailbox,
 };
 use crate::queue::{CrewSizes, Entrance, LaneSettings, Pool, WindowSizes};
@@ -29,7 +29,7 @@ use crate::store::redis::Level2;
 use crate::store::{Reader, Store, StoreError};
 
 /// How an engine is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EngineSettings {
     /// What people call this node.
     pub node: String,
@@ -63,6 +63,11 @@ pub struct EngineSettings {
     pub level2: Option<Arc<Level2>>,
     /// Seeds the jitter of retries.
     pub seed: u64,
+    /// How long leases that ran out meanwhile wait after a start or an outage, so that workers
+    /// can renew them first.
+    pub lease_grace: Duration,
+    /// Told when a worker's wish for tasks that waited has an answer.
+    pub wake: Wake,
 }
 
 impl Default for EngineSettings {
@@ -88,6 +93,8 @@ impl Default for EngineSettings {
             path: None,
             level2: None,
             seed: 1,
+            lease_grace: Duration::from_secs(5),
+            wake: Arc::new(|_| ()),
         }
     }
 }
@@ -127,7 +134,8 @@ impl Engine {
         let pins = choose_cpus(&settings.cores);
         let recovered = recover(&mut *store, &pins, &*clock)?;
         let ids = store.take_ids(65_536)?;
-        let identity = identity(&settings, &*store, &pins);
+        let signing_key = store.signing_key()?;
+        let identity = identity(&settings, &*store, &pins, signing_key);
         let second = Second::new(settings.level2.clone());
         let readers = second.readers(&*store, settings.readers)?;
         let store = second.over(store)?;
@@ -143,13 +151,11 @@ impl Engine {
         let start_until = start_until(&lanes, &pool);
         let neighbours = Neighbours::join(&*store, &clock, &views, start_until, &posts.mailbox)?;
         let (neighbours, errands) = neighbours.unzip();
-        let writer = Writer::new(
-            writer_settings(&settings, &registry, errands.is_some()),
-            Arc::clone(&clock),
-            Ends { inbox, line, lanes: lanes.clone(), pool: pool.clone(), views: views.clone() },
-            recovered,
-            ids,
-        );
+        let (lanes_of, views_of) = (Arc::clone(&lanes), Arc::clone(&views));
+        let wake = settings.wake.clone();
+        let ends = Ends { inbox, line, lanes: lanes_of, pool: pool.clone(), views: views_of, wake };
+        let set = writer_settings(&settings, &registry, errands.is_some());
+        let writer = Writer::new(set, Arc::clone(&clock), ends, recovered, ids);
         let ends = (Arc::clone(&clock), Arc::clone(&views), posts.clone());
         let limit = settings.stall_limit;
         let relief = start_persist(store, line_end, chores_in, ends, limit, &fatal)?;
@@ -157,7 +163,7 @@ impl Engine {
         let asks = start_readers(readers, &clock, &fatal)?;
         let queues = Queues { seats, lanes: &lanes, pool: &pool };
         let runners = Runners::start(&pins, queues, registry, &clock, &posts)?;
-        let keeper = housekeeper(&settings, &clock, &views, &chores, &asks);
+        let keeper = keeper(&settings, (&clock, &views), &chores, &asks);
         let pruner = start_pruner(&chores, &fatal)?;
         let (housekeeping, stop) = start_keepers(keeper, runners.clone(), &fatal)?;
         if let Some(relief) = relief {
@@ -170,11 +176,12 @@ impl Engine {
         let Posts { mailbox, bell, .. } = posts;
         second.listen(&views, &bell, &stop)?;
         let running = Mutex::new(Some(Running { runners, writer_over, bell, housekeeping }));
-        let engine = Engine {
+        let reads = asks;
+        Ok(Engine {
             clock,
             mailbox,
             errands,
-            reads: asks,
+            reads,
             pruner,
             chores,
             views,
@@ -183,15 +190,13 @@ impl Engine {
             identity,
             second,
             running,
-        };
-        Ok(engine)
+        })
     }
 }
 
-fn housekeeper(
+fn keeper(
     settings: &EngineSettings,
-    clock: &Arc<dyn Clock>,
-    views: &Arc<Views>,
+    (clock, views): (&Arc<dyn Clock>, &Arc<Views>),
     chores: &Sender<Chore>,
     reads: &Reads,
 ) -> Housekeeper {
@@ -285,6 +290,7 @@ fn writer_settings(
         crashes_max: settings.crashes_max,
         is_shared,
         seed: settings.seed,
+        lease_grace: settings.lease_grace,
     }
 }
 
@@ -299,7 +305,12 @@ fn choose_cpus(wish: &CoreWish) -> Pins {
     pins
 }
 
-fn identity(settings: &EngineSettings, store: &dyn Store, pins: &Pins) -> Identity {
+fn identity(
+    settings: &EngineSettings,
+    store: &dyn Store,
+    pins: &Pins,
+    signing_key: [u8; 16],
+) -> Identity {
     let others = pins.cpus.len().saturating_sub(1);
     Identity {
         node: settings.node.as_str().into(),
@@ -311,6 +322,7 @@ fn identity(settings: &EngineSettings, store: &dyn Store, pins: &Pins) -> Identi
         others: pins.rest.clone(),
         priority_bound: (others * settings.lanes.steal_batch) as u64,
         requests_max: settings.requests_max as u64,
+        signing_key,
     }
 }
 

@@ -37,7 +37,10 @@ pub use vitals::{CoreVitals, DiskVitals, LevelReads, Phase, SlotVitals, StoreVit
 
 use crate::clock::Clock;
 use crate::domain::{BandMap, TaskId, TimeMs};
-use crate::persistence::{Chore, Command, Mailbox, Message, Order, Receipt, Refusal, Views, Work};
+use crate::persistence::{
+    Chore, Command, LeaseAsk, LeaseBeat, LeaseReport, Mailbox, Message, Order, Receipt, Refusal,
+    Views, WaitId, Work,
+};
 use crate::queue::{Counts, Entrance, Pool};
 use crate::store::{Durability, PruneAsk};
 
@@ -70,6 +73,7 @@ struct Identity {
     others: Vec<usize>,
     priority_bound: u64,
     requests_max: u64,
+    signing_key: [u8; 16],
 }
 
 impl Engine {
@@ -91,6 +95,47 @@ impl Engine {
             None => receipt,
         };
         self.post(Message::Do(id, command, receipt));
+    }
+
+    /// Leases tasks to a worker, or lets it wait for some.
+    pub fn lease(&self, ask: LeaseAsk, receipt: Receipt) {
+        self.post(Message::Lease(ask, receipt));
+    }
+
+    /// Hands over what a wish for leases that waited has led to.
+    pub fn collect(&self, wait: WaitId, receipt: Receipt) {
+        self.post(Message::Collect(wait, receipt));
+    }
+
+    /// Gives back what a wish for leases has led to: its worker is gone. Where the mailbox is full
+    /// that happens later, when nobody comes for it or its leases run out.
+    pub fn withdraw(&self, wait: WaitId) {
+        self.post(Message::Withdraw(wait));
+    }
+
+    /// Takes what workers report about leased attempts that have ended.
+    pub fn report(&self, reports: Vec<LeaseReport>, receipt: Receipt) {
+        self.post(Message::Report(reports, receipt));
+    }
+
+    /// Renews leases.
+    pub fn beat(&self, worker: Arc<str>, beats: Vec<LeaseBeat>, receipt: Receipt) {
+        self.post(Message::Beat(worker, beats, receipt));
+    }
+
+    /// Lists the workers this node has heard of.
+    pub fn workers(&self, receipt: Receipt) {
+        self.post(Message::Workers(receipt));
+    }
+
+    /// Whether workers asked for tasks of this type lately.
+    pub fn is_asked_for(&self, name: &str) -> bool {
+        self.views.is_asked_for(name)
+    }
+
+    /// What leases are signed with: the same on every node of a store, and after a restart.
+    pub fn signing_key(&self) -> &[u8; 16] {
+        &self.identity.signing_key
     }
 
     /// Runs `question` on a read thread; `false`: too many wait.
@@ -182,20 +227,12 @@ impl Engine {
     }
 
     fn post(&self, message: Message) {
-        let heard = matches!(message, Message::Look(..)) || message.is_report();
+        let heard = message.is_look() || message.is_report();
         if self.views.refusing() && !heard {
-            return refuse(message, &Refusal::Stopping);
+            return message.refuse(&Refusal::Stopping);
         }
         if let Err(message) = self.mailbox.post(message) {
-            refuse(message, &Refusal::Busy);
-        }
-    }
-}
-
-fn refuse(message: Message, why: &Refusal) {
-    match message {
-        Message::Submit(_, receipt) | Message::Look(_, receipt) | Message::Do(_, _, receipt) => {
-            receipt.settle(Err(why.clone()));
+            message.refuse(&Refusal::Busy);
         }
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct Kinds {
     newcomers: Newcomers,
     /// Places of types that came to nothing, for the next ones.
     vacant: Vec<KindId>,
+    /// The types that only workers outside run, where they have been listed since the last new one.
+    remote: Option<Arc<[Arc<str>]>>,
     /// No type takes more bytes of room of its own.
     own_bytes_max: usize,
     limit: usize,
@@ -140,6 +142,7 @@ impl Kinds {
             lines: Vec::new(),
             newcomers: Newcomers::default(),
             vacant: Vec::new(),
+            remote: None,
             own_bytes_max: bytes_max / 8,
             limit,
         };
@@ -165,6 +168,7 @@ impl Kinds {
 
     fn add(&mut self, name: Arc<str>, way: Way) -> KindId {
         let own = (!matches!(way, Way::Cores(_))).then(|| OwnRoom::new(0, self.own_bytes_max));
+        self.remote = None;
         let kind = Kind { name: Arc::clone(&name), way, own };
         let id = self.vacant.pop().unwrap_or(KindId(self.kinds.len() as u32));
         match self.kinds.get_mut(id.0 as usize) {
@@ -204,6 +208,7 @@ impl Kinds {
         {
             self.roomy.retain(|roomy| *roomy != id);
             self.vacant.push(id);
+            self.remote = None;
         }
     }
 
@@ -215,6 +220,17 @@ impl Kinds {
     /// Who runs a type.
     pub fn way(&self, name: &str) -> Way {
         self.of(name).map_or(Way::Worker, |id| self.kinds[id.0 as usize].way)
+    }
+
+    /// All types that only workers outside run.
+    pub fn remote(&mut self) -> Arc<[Arc<str>]> {
+        let kinds = &self.kinds;
+        let places = &self.places;
+        let list = || {
+            let here = |kind: &&Kind| kind.way == Way::Worker && places.contains_key(&kind.name);
+            kinds.iter().filter(here).map(|kind| Arc::clone(&kind.name)).collect()
+        };
+        Arc::clone(self.remote.get_or_insert_with(list))
     }
 
     /// Whether nobody asks for tasks of this type now.
@@ -366,6 +382,7 @@ mod tests {
         assert_eq!((kinds.way("FAR"), kinds.way("NEW")), (Way::Worker, Way::Worker));
         assert_eq!(kinds.shared().iter().map(|name| &**name).collect::<Vec<_>>(), ["NOOP"]);
         assert!(kinds.own_id("NOOP").is_none() && kinds.own_id("SLEEP").is_some());
+        assert_eq!(kinds.remote().iter().map(|name| &**name).collect::<Vec<_>>(), ["FAR"]);
         assert!(kinds.waits_for_worker("FAR") && !kinds.waits_for_worker("SLEEP"));
         assert_eq!((kinds.intern("NEW"), kinds.intern("FAR").as_deref()), (None, Some("FAR")));
         let far = kinds.own_id("FAR").unwrap();

@@ -1,7 +1,8 @@
 //! The live tasks: what the writer has in memory about each task it holds.
 //!
 //! A task here is either held (ours in the store too), or a visitor: a row nobody holds, or an
-//! ended task, brought in for one command and gone again after it.
+//! ended task, brought in for one command and gone again after it. Some leased rows stay longer,
+//! so that the report of their end needs no look-up.
 //!
 //! Rule: a task is in at most one unit at a time. While its unit is under way it is `busy`, and
 //! whatever else concerns it waits on it, in order. So what is here is always what is committed,
@@ -12,9 +13,11 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::gathering::Place;
 use super::kinds::KindId;
+use super::lease::LeaseReport;
 use super::{Command, Receipt, Report, Ticket};
-use crate::domain::{Before, Status, StatusKind, Task, TaskId};
+use crate::domain::{Before, Epoch, Status, StatusKind, Task, TaskId};
 
 /// One task in memory.
 #[derive(Debug)]
@@ -68,8 +71,8 @@ pub(super) enum Doing {
     Sleep {
         timed_out: bool,
     },
-    /// A worker outside this process runs it.
-    Outside,
+    /// A worker outside leases it, and it stays in memory in case that reports here.
+    Leased,
 }
 
 /// What waits for a busy task.
@@ -77,6 +80,7 @@ pub(super) enum Doing {
 pub(super) enum Waiting {
     Report(Report),
     Command(Command, Receipt),
+    Lease(LeaseReport, Option<Place>),
     Timer,
 }
 
@@ -97,6 +101,11 @@ impl LiveTask {
     /// Whether a core has taken its ticket.
     pub fn is_taken(&self) -> bool {
         matches!(&self.doing, Doing::Ticket(ticket) if ticket.is_taken())
+    }
+
+    /// Whether it stays in memory because a worker leases it under this epoch.
+    pub fn is_leased_under(&self, epoch: Epoch) -> bool {
+        matches!(self.doing, Doing::Leased) && self.task.state.epoch == epoch
     }
 
     /// The status users see: a task whose ticket is taken runs, although nothing is written yet.

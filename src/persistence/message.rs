@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Receipt;
+use super::lease::{LeaseAsk, LeaseBeat, LeaseFate, LeaseReport, WaitId, WorkerSeen};
 pub use crate::domain::Command;
 use crate::domain::{Epoch, Outcome, Run, Spec, StatusKind, Submission, Task, TaskId, TimeMs};
 use crate::queue;
@@ -35,13 +36,54 @@ pub enum Message {
     Look(TaskId, Receipt),
     /// Do this with this task.
     Do(TaskId, Command, Receipt),
+    /// Lease tasks to a worker.
+    Lease(LeaseAsk, Receipt),
+    /// Hand over what a wish that waited has led to.
+    Collect(WaitId, Receipt),
+    /// The worker is gone that had this wish, or the answer to it did not arrive.
+    Withdraw(WaitId),
+    /// Leased attempts have ended.
+    Report(Vec<LeaseReport>, Receipt),
+    /// Leased attempts go on, as this worker says.
+    Beat(Arc<str>, Vec<LeaseBeat>, Receipt),
+    /// List the workers.
+    Workers(Receipt),
 }
 
 impl Message {
     /// Whether it tells how a running attempt ended, which is heard even while the server stops.
     pub fn is_report(&self) -> bool {
-        let Message::Do(_, Command::Put(status), _) = self else { return false };
-        status.is_terminal()
+        match self {
+            Message::Do(_, Command::Put(status), _) => status.is_terminal(),
+            Message::Collect(..) | Message::Withdraw(_) => true,
+            Message::Report(..) | Message::Beat(..) => true,
+            Message::Submit(..) | Message::Look(..) | Message::Do(..) => false,
+            Message::Lease(..) | Message::Workers(_) => false,
+        }
+    }
+
+    /// Whether it is answered at once, from memory.
+    pub fn is_look(&self) -> bool {
+        matches!(self, Message::Look(..) | Message::Workers(_))
+    }
+
+    /// Refuses it.
+    pub fn refuse(self, why: &Refusal) {
+        match self {
+            Message::Submit(_, receipt)
+            | Message::Look(_, receipt)
+            | Message::Do(_, _, receipt) => {
+                receipt.settle(Err(why.clone()));
+            }
+            Message::Lease(_, receipt) | Message::Collect(_, receipt) => {
+                receipt.settle(Err(why.clone()));
+            }
+            Message::Report(_, receipt) | Message::Beat(_, _, receipt) => {
+                receipt.settle(Err(why.clone()));
+            }
+            Message::Workers(receipt) => receipt.settle(Err(why.clone())),
+            Message::Withdraw(_) => {}
+        }
     }
 }
 
@@ -82,6 +124,20 @@ pub enum Answer {
     Done(Seen),
     /// To a command: the wish is stored; the task changes once its execution has stopped.
     Asked(Seen),
+    /// To a wish for leases: these tasks are leased. Where the answer cannot be delivered,
+    /// [`Message::Withdraw`] gives them back.
+    Leased {
+        /// The wish.
+        wait: WaitId,
+        /// The tasks; none when the time was over first.
+        tasks: Vec<Task>,
+    },
+    /// To a wish for leases: there is nothing yet, and it waits.
+    Waits(WaitId),
+    /// To a worker's report: how each item fared, in order.
+    Reported(Vec<LeaseFate>),
+    /// The workers.
+    Workers(Vec<WorkerSeen>),
 }
 
 /// How a submit met tasks that were there before.

@@ -8,7 +8,11 @@
 mod backlog;
 mod bell;
 mod books;
+mod crew;
+mod gathering;
 mod kinds;
+mod lease;
+mod lessees;
 mod line;
 mod live;
 mod mailbox;
@@ -27,6 +31,9 @@ mod tests;
 pub use bell::Bell;
 pub use books::{Books, PerBand, Row};
 pub use kinds::{Served, Way};
+pub use lease::{
+    LeaseAsk, LeaseBeat, LeaseFate, LeaseReport, LeaseTypes, Reported, WaitId, Wake, WorkerSeen,
+};
 pub use line::{Job, Line, LineEnd, Sending, line};
 pub use mailbox::{Inbox, Mailbox, MailboxSizes, Posts, mailbox};
 pub use message::{

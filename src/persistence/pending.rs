@@ -5,10 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::gathering::{Gatherings, Place};
+use super::lease::{LeaseReport, WaitId};
 use super::{Command, Receipt, Refusal};
 use crate::clock::Mono;
 use crate::domain::{Change, TaskId};
-use crate::store::{ClaimAsk, KeyClaim, Unit};
+use crate::store::{Beat, ClaimAsk, ExpiredAsk, KeyClaim, Unit};
 
 /// What is to be done once a unit's fate is known.
 #[derive(Debug)]
@@ -18,6 +20,9 @@ pub(super) enum Sequel {
     /// Answer a command that changed the task. `again` is what is to be done once more if the row
     /// was moved by another node meanwhile.
     Commanded { receipt: Receipt, then: Then, again: Option<Command> },
+    /// A leased attempt ended; like [`Sequel::Ended`], and the worker is answered, if it was one
+    /// who told.
+    Reported(Option<Place>),
     /// An attempt ended; if the store cannot hold what it left, that is another outcome.
     Ended,
     /// Only the row was behind.
@@ -37,14 +42,25 @@ pub(super) enum Then {
     LeaveBehind,
 }
 
+/// What waits for a row to be looked up.
+#[derive(Debug)]
+pub(super) enum Wish {
+    Command(Command, Receipt),
+    Lease(LeaseReport, Option<Place>),
+}
+
 /// Units and wishes for one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub units: Vec<Unit>,
     pub sequels: Vec<Sequel>,
     pub claims: Vec<ClaimAsk>,
-    /// Commands that wait for a row to be looked up.
-    pub wanted: HashMap<TaskId, Vec<(Command, Receipt)>>,
+    /// Commands and reports that wait for a row to be looked up.
+    pub wanted: HashMap<TaskId, Vec<Wish>>,
+    /// Leases to renew.
+    pub beats: Vec<(Beat, Place)>,
+    /// Leases that ran out, to be taken back.
+    pub expired: Option<ExpiredAsk>,
     pub ids_wanted: u32,
     /// Idempotency keys in `units`.
     pub keys: HashSet<[u8; 32]>,
@@ -86,6 +102,8 @@ impl Pending {
         self.units.is_empty()
             && self.claims.is_empty()
             && self.wanted.is_empty()
+            && self.beats.is_empty()
+            && self.expired.is_none()
             && self.ids_wanted == 0
     }
 }
@@ -101,7 +119,10 @@ pub(super) fn weight(change: &Change) -> usize {
 pub(super) struct UnderWay {
     pub batch: std::sync::Arc<crate::store::Batch>,
     pub sequels: Vec<Sequel>,
-    pub wanted: HashMap<TaskId, Vec<(Command, Receipt)>>,
+    pub wanted: HashMap<TaskId, Vec<Wish>>,
+    /// Whom the last of the batch's claims are for; those before them are this node's own.
+    pub lessees: Vec<WaitId>,
+    pub beats: Vec<Place>,
     pub keys: HashSet<[u8; 32]>,
     /// When it was sent first.
     pub since: Mono,
@@ -116,15 +137,24 @@ pub(super) struct UnderWay {
 impl UnderWay {
     /// Tells whoever waits for it that nobody knows yet whether it is stored. What was only to be
     /// looked up is surely not done.
-    pub fn tell_doubt(&mut self) {
+    pub fn tell_doubt(&mut self, gatherings: &mut Gatherings) {
         self.told = true;
         for sequel in &mut self.sequels {
             if let Sequel::Submitted { receipt } | Sequel::Commanded { receipt, .. } = sequel {
                 receipt.answer_early(Err(Refusal::InDoubt));
             }
+            if let Sequel::Reported(place) = sequel {
+                gatherings.refuse(*place, &Refusal::InDoubt);
+            }
         }
-        for (_, receipt) in std::mem::take(&mut self.wanted).into_values().flatten() {
-            receipt.settle(Err(Refusal::StoreDown));
+        for place in &self.beats {
+            gatherings.refuse(Some(*place), &Refusal::InDoubt);
+        }
+        for wish in std::mem::take(&mut self.wanted).into_values().flatten() {
+            match wish {
+                Wish::Command(_, receipt) => receipt.settle(Err(Refusal::StoreDown)),
+                Wish::Lease(_, place) => gatherings.refuse(place, &Refusal::StoreDown),
+            }
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What others may see of the writer without asking it, and the few wishes they can leave with it.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::quality::RandomState;
 
 use super::books::Books;
 use crate::clock::Mono;
@@ -22,6 +25,8 @@ pub struct View {
     pub oldest_ms: BandMap<u64>,
     /// Attempts that only wait, and need no core for that.
     pub sleeping: usize,
+    /// Workers that wait for tasks.
+    pub waiting_workers: usize,
     /// Whether the store does what it should.
     pub store_up: bool,
     /// Looks at tasks that were live here.
@@ -34,11 +39,21 @@ pub struct View {
     pub stale_changes: u64,
 }
 
+/// The types that workers asked for lately.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Some worker takes every type that no executor here runs.
+    pub any: bool,
+    /// Those that were named.
+    pub types: HashSet<Arc<str>, RandomState>,
+}
+
 /// Shared between the writer and those who look at it.
 #[derive(Debug, Default)]
 pub struct Views {
     view: Mutex<View>,
     books: Mutex<Arc<Books>>,
+    asked: Mutex<Asked>,
     refusing: AtomicBool,
     closing: AtomicBool,
     disk_full: AtomicBool,
@@ -64,6 +79,16 @@ impl Views {
     /// What happened since the start, as of a moment ago.
     pub fn books(&self) -> Arc<Books> {
         Arc::clone(&self.books.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether workers asked for tasks of this type lately.
+    pub fn is_asked_for(&self, name: &str) -> bool {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.any || asked.types.contains(name)
+    }
+
+    pub(super) fn set_asked(&self, asked: Asked) {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = asked;
     }
 
     /// Rises while the writer makes rounds.

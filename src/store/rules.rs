@@ -16,13 +16,9 @@ pub(super) fn says(task: &Task, before: Before) -> bool {
     task.state.epoch == before.epoch && task.state.status.kind() == before.status
 }
 
-/// What the end of its holder means for a held task. One that a worker outside runs under a lease
-/// goes on undisturbed: neither its epoch nor its suspicion moves.
+/// What the end of its holder means for a held task. Leased ones are nobody's, and go on.
 pub(super) fn adopt(task: &mut Task, released: bool, now: TimeMs) {
     let state = &mut task.state;
-    if state.leased_until.is_some() {
-        return;
-    }
     state.epoch = state.epoch.next();
     state.suspicion = if released { Suspicion::None } else { state.suspicion.after_crash() };
     if let Ok(queued) = state.status.on(Event::Release) {

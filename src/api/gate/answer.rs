@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use super::chunked::Chunked;
 use super::head::Keeping;
+use super::park::{DELIVER_HEAD, PARK_HEAD};
 
 /// Bytes a backend's head may have; it is our own and small.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -26,6 +27,10 @@ pub(super) struct AnswerHead {
     pub(super) ending: Ending,
     /// Whether it may go to a client that keeps its connection as it is.
     pub(super) is_plain: bool,
+    /// The request is to be kept under this token.
+    pub(super) park: Option<u64>,
+    /// The application wants to hear of the loss of this answer.
+    pub(super) deliver: Option<u64>,
 }
 
 /// The backend sent something that is no answer.
@@ -43,7 +48,14 @@ pub(super) fn read_answer(bytes: &[u8], to_head: bool) -> Result<Option<AnswerHe
         .and_then(|rest| std::str::from_utf8(rest.get(2..5)?).ok()?.parse::<u16>().ok())
         .filter(|status| (200..=599).contains(status))
         .ok_or(NoAnswer)?;
-    let mut head = AnswerHead { status, bytes: end + 4, ending: Ending::Bodiless, is_plain: true };
+    let mut head = AnswerHead {
+        status,
+        bytes: end + 4,
+        ending: Ending::Bodiless,
+        is_plain: true,
+        park: None,
+        deliver: None,
+    };
     let (mut length, mut chunked) = (None, false);
     for line in lines(&bytes[..end]) {
         let (name, value) = split(line)?;
@@ -54,6 +66,12 @@ pub(super) fn read_answer(bytes: &[u8], to_head: bool) -> Result<Option<AnswerHe
             chunked = true;
         } else if is_internal(name) {
             head.is_plain = false;
+            let number = || std::str::from_utf8(value).ok()?.parse().ok();
+            if name.eq_ignore_ascii_case(PARK_HEAD.as_bytes()) {
+                head.park = number();
+            } else if name.eq_ignore_ascii_case(DELIVER_HEAD.as_bytes()) {
+                head.deliver = number();
+            }
         }
     }
     head.is_plain &= !chunked && status != 204;
@@ -144,6 +162,12 @@ enum BodyEnd {
 impl Outbound {
     pub(super) fn head(&self) -> Option<&AnswerHead> {
         self.head.as_ref()
+    }
+
+    /// The token the application wants to hear of, once.
+    pub(super) fn take_token(&mut self) -> Option<u64> {
+        let head = self.head.as_mut()?;
+        head.park.take().or(head.deliver.take())
     }
 
     /// Nothing of the answer has arrived yet.

@@ -21,6 +21,8 @@ pub(super) enum Phase {
     Body,
     /// A whole request waits for a backend connection.
     Waiting,
+    /// The application keeps the request waiting; it needs no backend connection for that.
+    Parked,
     /// A backend connection has the request; nothing of the answer has gone to the client.
     Asked,
     /// A long answer goes through as it comes.
@@ -55,6 +57,8 @@ pub(super) struct Client {
     /// Raised with each request; tells stale places in the waiting line from good ones.
     pub(super) turn: u64,
     pub(super) backend: Option<Key>,
+    /// What the application wants to hear of if this client is lost.
+    pub(super) token: Option<u64>,
     /// Close once everything is written.
     pub(super) closes: bool,
     pub(super) out: Vec<u8>,
@@ -91,6 +95,7 @@ impl Client {
             tries: 0,
             turn: 0,
             backend: None,
+            token: None,
             closes: false,
             out: Vec::new(),
             out_at: 0,

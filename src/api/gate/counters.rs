@@ -9,6 +9,7 @@ pub const OWN_STATUSES: [u16; 12] = [400, 408, 411, 413, 414, 417, 431, 501, 502
 #[derive(Debug, Default)]
 pub struct GateCounters {
     pub(super) connections: AtomicUsize,
+    pub(super) parked: AtomicUsize,
     pub(super) accepted: AtomicU64,
     pub(super) requests: AtomicU64,
     pub(super) received_bytes: AtomicU64,
@@ -24,6 +25,11 @@ impl GateCounters {
     /// Client connections open now.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Requests that wait for the application without a backend connection.
+    pub fn parked(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
     }
 
     /// Client connections accepted so far.

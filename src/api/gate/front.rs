@@ -17,6 +17,7 @@ use super::client::{Client, Phase};
 use super::counters::GateCounters;
 use super::limits::{GateLimits, raise_descriptors};
 use super::line::Line;
+use super::park::{Parked, Wakes};
 use super::pool::Pool;
 use super::refusal::{After, NO_CONNECTION, Occasion, RequestIds};
 use super::slab::{FIRST_TOKEN, Key, Side, Slab};
@@ -52,6 +53,12 @@ impl Ending {
         self.waker.wake()
     }
 
+    /// Makes the loop look around.
+    pub(super) fn ring(&self) {
+        // Refused: the loop looks around by itself a few times a second.
+        let _ = self.waker.wake();
+    }
+
     fn asked(&self) -> Option<Duration> {
         let budget_us = self.budget_us.load(Ordering::Acquire);
         (budget_us != NOT_ASKED).then_some(Duration::from_micros(budget_us))
@@ -78,6 +85,7 @@ pub(super) struct Front {
     pub(super) clients: Slab<Client>,
     pub(super) pool: Pool,
     pub(super) line: Line,
+    pub(super) parked: Parked,
     /// Connections that can go on without another event.
     pub(super) ready: VecDeque<(Key, Side)>,
     pub(super) scratch: Box<[u8]>,
@@ -118,6 +126,7 @@ impl Front {
             clients: Slab::new(),
             pool: Pool::new(backend)?,
             line: Line::default(),
+            parked: Parked::new(),
             ready: VecDeque::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             keys: Vec::new(),
@@ -145,6 +154,10 @@ impl Front {
         Arc::clone(&self.counters)
     }
 
+    pub(super) fn wakes(&self) -> Wakes {
+        self.parked.wakes(&self.ending)
+    }
+
     pub(super) fn ending(&self) -> Arc<Ending> {
         Arc::clone(&self.ending)
     }
@@ -167,6 +180,7 @@ impl Front {
             self.on_event(event);
         }
         self.events = events;
+        self.hear_wakes();
         self.accept();
         for _ in 0..self.ready.len() {
             match self.ready.pop_front() {
@@ -221,7 +235,9 @@ impl Front {
             Phase::Idle | Phase::Head | Phase::Body => self.read_client(key),
             Phase::Streaming | Phase::Writing => self.flush_client(key),
             Phase::Lingering => self.discard(key),
-            Phase::Waiting | Phase::Asked => {}
+            // Whoever has said that it will send nothing more waits for nothing either.
+            Phase::Parked if client.is_read_closed => self.lose_client(key),
+            Phase::Waiting | Phase::Asked | Phase::Parked => {}
         }
     }
 
@@ -307,6 +323,7 @@ impl Front {
     }
 
     fn publish(&self) {
+        self.counters.parked.store(self.parked.len(), Ordering::Relaxed);
         self.counters.connections.store(self.clients.len(), Ordering::Relaxed);
         self.counters.backends.store(self.pool.served(), Ordering::Relaxed);
         self.counters.rebuilds.store(self.pool.rebuilds, Ordering::Relaxed);
@@ -319,6 +336,7 @@ impl Front {
             self.ends_at = Some(self.now.plus(budget));
             self.listener = None;
             self.close_idle();
+            self.resume_all();
         }
         let is_over = self.ends_at.is_some_and(|at| self.now >= at) || self.clients.len() == 0;
         if is_over { Step::Ended } else { Step::Ran }

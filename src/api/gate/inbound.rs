@@ -5,6 +5,7 @@
 //! nothing more is read meanwhile, so a client cannot make the gate collect requests.
 
 use super::chunked::{ChunkError, Chunked};
+use super::class::Class;
 use super::head::{Framing, Head, read_head, set_length};
 use super::limits::GateLimits;
 use super::refusal::{LARGE_BODY, Refusal, bad};
@@ -77,6 +78,19 @@ impl Inbound {
     /// Bytes held in memory.
     pub(super) fn held_bytes(&self) -> usize {
         self.rest.capacity() + self.request.capacity()
+    }
+
+    /// Adds a head to the kept request, which goes out once more, now as one of those that end
+    /// work and are let through.
+    pub(super) fn resume_with(&mut self, name: &str, token: u64) {
+        // Before the empty line.
+        let at = self.head_bytes.saturating_sub(2);
+        let line = format!("{name}: {token}\r\n");
+        self.head_bytes += line.len();
+        self.request.splice(at..at, line.into_bytes());
+        if let Some(head) = &mut self.head {
+            head.class = Class::Report;
+        }
     }
 
     /// Frees the request where it cannot be needed again.

@@ -21,6 +21,7 @@ mod head;
 mod inbound;
 mod limits;
 mod line;
+mod park;
 mod pool;
 mod reading;
 mod refusal;
@@ -40,6 +41,7 @@ use std::time::Duration;
 
 pub use counters::{GateCounters, OWN_STATUSES};
 pub use limits::GateLimits;
+pub use park::{DELIVER_HEAD, Lost, PARK_HEAD, RESUME_HEAD, Wakes};
 
 use crate::clock::Clock;
 use front::{Ending, Front};
@@ -117,6 +119,17 @@ impl Gate {
     /// What it does; it goes on being counted there.
     pub fn counters(&self) -> Arc<GateCounters> {
         self.front.counters()
+    }
+
+    /// What wakes requests that the application asked to be parked.
+    pub fn wakes(&self) -> Wakes {
+        self.front.wakes()
+    }
+
+    /// From now on `lost` is told of parked requests whose client is gone, and of answers with
+    /// [`DELIVER_HEAD`] that could not be delivered.
+    pub fn on_lost(&mut self, lost: Lost) {
+        self.front.parked.lost = lost;
     }
 
     /// Starts the thread `gate`.

@@ -139,6 +139,9 @@ impl Front {
         let (now, wall) = (self.now, self.clock.now());
         let Some(client) = self.clients.get_mut(key) else { return };
         self.counters.count_refusal(refusal.status);
+        if let Some(token) = client.token.take() {
+            self.parked.lose(token);
+        }
         let closes =
             after == After::Close || client.keeping() == Keeping::Close || self.ends_at.is_some();
         let after = if closes { After::Close } else { After::Keep };
@@ -190,6 +193,7 @@ impl Front {
         let now = self.now;
         let is_ending = self.ends_at.is_some();
         let Some(client) = self.clients.get_mut(key) else { return };
+        client.token = None;
         if is_ending || client.keeping() == Keeping::Close {
             self.say_farewell(key);
             return;
@@ -245,6 +249,9 @@ impl Front {
         if let Some(mut client) = self.clients.remove(key) {
             // Giving back always succeeds.
             let _ = self.budget.recharge(&mut client.charged, 0);
+            if let Some(token) = client.token {
+                self.parked.lose(token);
+            }
         }
     }
 

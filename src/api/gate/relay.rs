@@ -96,6 +96,9 @@ impl Front {
     fn take_orphan_answer(&mut self, key: Key) {
         let max = self.limits.answer_whole_bytes_max as u64;
         let Some(backend) = self.pool.get_mut(key) else { return };
+        if let Some(token) = backend.answer.take_token() {
+            self.parked.lose(token);
+        }
         if backend.answer.is_whole() {
             self.release(key);
         } else if backend.answer.body_bytes() > max {
@@ -166,6 +169,12 @@ impl Front {
         let Some(client) = self.clients.get_mut(key) else { return };
         let Some(backend) = self.pool.get_mut(backend_key) else { return };
         let Some(head) = backend.answer.head().copied() else { return };
+        if let Some(token) = head.park {
+            client.backend = None;
+            self.part(key, backend_key);
+            return self.park(key, token);
+        }
+        client.token = head.deliver;
         client.closes |= self.ends_at.is_some();
         let told = match head.ending {
             Ending::Chunked => Told::Length(backend.answer.body().len()),
@@ -205,6 +214,7 @@ impl Front {
             Ending::Chunked => Told::Chunked,
             Ending::Length(_) | Ending::Bodiless => Told::AsItIs,
         };
+        client.token = head.deliver;
         client.closes |= is_ending || told == Told::ByClosing;
         let keeping = client.keeping();
         write_answer_head(backend.answer.raw_head(), head.status, told, keeping, &mut client.out);

@@ -5,6 +5,7 @@
 
 use super::client::Phase;
 use super::front::Front;
+use super::park::PARKED_MAX;
 use super::refusal::{After, NO_ANSWER, NO_ANSWER_UNKNOWN, NO_BACKEND, SLOW_BODY, SLOW_HEAD};
 use super::slab::Key;
 
@@ -51,7 +52,8 @@ impl Front {
             Phase::Asked => self.look_for_stream(key),
             Phase::Streaming | Phase::Writing => self.look_at_taking(key),
             Phase::Lingering if age >= limits.linger => self.remove_client(key),
-            Phase::Head | Phase::Waiting | Phase::Lingering => {}
+            Phase::Parked if age >= PARKED_MAX => self.resume(key),
+            Phase::Head | Phase::Waiting | Phase::Lingering | Phase::Parked => {}
         }
     }
 

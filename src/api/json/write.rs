@@ -10,11 +10,34 @@ pub(crate) struct Json {
     comma: bool,
 }
 
+/// A place in a text under construction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    length: usize,
+    comma: bool,
+}
+
 impl Json {
     /// An empty text that goes on using `buffer`'s room.
     pub(crate) fn reusing(mut buffer: Vec<u8>) -> Json {
         buffer.clear();
         Json { buffer, comma: false }
+    }
+
+    /// How long the text is so far.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// This place, to come back to.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { length: self.buffer.len(), comma: self.comma }
+    }
+
+    /// Forgets everything after a place.
+    pub(crate) fn back_to(&mut self, mark: Mark) {
+        self.buffer.truncate(mark.length);
+        self.comma = mark.comma;
     }
 
     /// The text.

@@ -99,7 +99,7 @@ fn key(open: &Open) -> Result<Option<[u8; 32]>, Problem> {
 }
 
 /// Does the work here, or on the parse pool where the body is large.
-fn aside_if_large(exchange: Exchange, work: impl FnOnce(Exchange) + Send + 'static) {
+pub(crate) fn aside_if_large(exchange: Exchange, work: impl FnOnce(Exchange) + Send + 'static) {
     let length = exchange.open().request.body_length();
     if length.is_some_and(|length| length < LARGE_BYTES_MIN) {
         return work(exchange);

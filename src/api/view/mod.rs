@@ -1,5 +1,6 @@
 //! How things look on the wire.
 
+pub(crate) mod lease;
 pub(crate) mod page;
 pub(crate) mod task;
 

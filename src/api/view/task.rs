@@ -59,12 +59,14 @@ fn open_new(fields: &mut Fields<'_, '_, '_>, task: &Task, waits: Option<bool>) {
         _ => false,
     };
     let waits = startable && waits.unwrap_or(executor.is_none());
-    let runs_here = matches!(state.status, Status::Running { .. });
+    // What a worker leases runs on no node.
+    let runs_here = state.status.is_running() && state.leased_until.is_none();
     fields.time("completedAt", state.completed_at);
     fields.payload("result", state.result.as_ref());
     fields.number_or("attempt", attempt(task));
     fields.number("epoch", state.epoch.0);
     fields.text("node", runs_here.then_some(fields.view.node));
+    fields.text("worker", state.worker.as_deref());
     fields.name("executor", executor.unwrap_or("remote"));
     fields.text("waitingFor", waits.then_some("worker"));
     fields.flag("cancelRequested", state.cancel_requested);

@@ -2,6 +2,8 @@
 //! with it named at once.
 
 pub(crate) mod cursor;
+pub(crate) mod leases;
 pub(crate) mod near;
+pub(crate) mod object;
 pub(crate) mod params;
 pub(crate) mod submit;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 
 use super::near;
+use super::object::{as_text, malformed};
 use crate::api::json::{Kind, Scan, SyntaxError};
 use crate::api::problem::{self, Fault, Problem};
 use crate::api::settings::Compatibility;
@@ -103,23 +104,6 @@ pub(crate) fn many(
         }
     }
     if faults.is_empty() { Ok(submissions) } else { Err(refused(faults)) }
-}
-
-/// The body as text; what stands before the first byte of JSON in some editors' files is dropped.
-fn as_text(body: &[u8]) -> Result<&str, Problem> {
-    let text = std::str::from_utf8(body).map_err(|error| {
-        let detail = format!("the body is not UTF-8 from byte {} on", error.valid_up_to());
-        Problem::new(problem::MALFORMED, detail)
-    })?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
-}
-
-fn malformed(text: &str, error: SyntaxError) -> Problem {
-    let before = &text.as_bytes()[..error.at.min(text.len())];
-    let lines = before.split(|byte| *byte == b'\n');
-    let (line, column) = lines.fold((0, 0), |(count, _), line| (count + 1, line.len() + 1));
-    let detail = format!("{} at line {line}, column {column}", error.what);
-    Problem::new(problem::MALFORMED, detail)
 }
 
 /// Payloads that are only too large are 413; anything else wrong makes it 400.

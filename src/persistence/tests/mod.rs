@@ -5,6 +5,7 @@ mod commands;
 mod corners;
 mod doubt;
 mod faults;
+mod leases;
 mod node;
 mod rooms;
 mod several;

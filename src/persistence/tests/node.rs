@@ -12,8 +12,8 @@ use crate::domain::{
 };
 use crate::persistence::{
     Answer, Chore, Command, Ends, Happened, MailboxSizes, Message, Order, Persist, PersistStep,
-    Posts, Receipt, Refusal, Report, Served, Views, Work, Writer, WriterSettings, WriterStep, line,
-    mailbox,
+    Posts, Receipt, Refusal, Report, Served, Views, WaitId, Wake, Work, Writer, WriterSettings,
+    WriterStep, line, mailbox,
 };
 use crate::queue::{
     CrewSizes, Entrance, LaneSettings, LineSetup, Moment, Pool, Seat, Started, Take, WindowSizes,
@@ -97,6 +97,8 @@ pub(super) struct Node {
     pub nodes: Box<dyn Nodes>,
     pub reopener: Arc<dyn Reopen>,
     chores_in: Receiver<Chore>,
+    /// The wishes for leases that have an answer to collect.
+    pub wakes: Receiver<WaitId>,
     writer: Writer,
     persist: Persist,
     seat: Seat<Work>,
@@ -151,14 +153,19 @@ impl Node {
             crashes_max: 3,
             is_shared: id != NodeId(0),
             seed: 1,
+            lease_grace: Duration::ZERO,
         };
         let clock_of = Arc::clone(&clock) as Arc<dyn Clock>;
         let setup = LineSetup { name: "SLOW".into(), limit: 2, rate: None, guards: Vec::new() };
         let crew =
             CrewSizes { threads_kept: 2, threads_max: 2, keep_alive: Duration::from_secs(1) };
         let pool = Arc::new(Pool::new(vec![setup], crew, 100, |_| Duration::from_secs(10)));
+        let (woken, wakes) = bounded(1024);
+        let wake: Wake = Arc::new(move |wait| {
+            let _ = woken.try_send(wait);
+        });
         let views_of = Arc::clone(&views);
-        let ends = Ends { inbox, line, lanes, pool: Arc::clone(&pool), views: views_of };
+        let ends = Ends { inbox, line, lanes, pool: Arc::clone(&pool), views: views_of, wake };
         let writer = Writer::new(settings, clock_of, ends, recovered, ids);
         let seat = seats.remove(0);
         Node {
@@ -171,6 +178,7 @@ impl Node {
             nodes,
             reopener,
             chores_in,
+            wakes,
             writer,
             persist,
             seat,

@@ -31,13 +31,16 @@ impl Writer {
         if self.ids_left() < u64::from(Self::ID_BLOCK / 2) {
             self.pending.ids_wanted = Self::ID_BLOCK;
         }
-        if !self.pending.claims.is_empty() {
-            return;
-        }
         let poll = self.views.take_claim_now()
             || self.polled_at.is_none_or(|at| mono.since(at) >= Self::POLL);
         if poll {
             self.polled_at = Some(mono);
+            let remote = self.kinds.remote();
+            self.lessees.look_again(&remote);
+        }
+        self.ask_for_expired(poll, now, mono);
+        if !self.pending.claims.is_empty() {
+            return;
         }
         let due_by = now.plus_ms(Self::AHEAD_MS);
         for band in Band::ALL {

@@ -10,7 +10,7 @@ use crate::domain::{
     TimeMs, Verdict,
 };
 use crate::persistence::live::{Doing, Home, LiveTask, Room, Waiting};
-use crate::persistence::pending::{Sequel, Then};
+use crate::persistence::pending::{Sequel, Then, Wish};
 use crate::persistence::{Answer, Command, Receipt, Refusal, Way};
 use crate::store::Stored;
 
@@ -24,13 +24,19 @@ enum Ruling {
 
 impl Writer {
     /// Most events that wait for one busy task.
-    const WAITING_MAX: usize = 16;
+    pub(super) const WAITING_MAX: usize = 16;
 
     pub(super) fn command(&mut self, id: TaskId, command: Command, receipt: Receipt, now: TimeMs) {
-        let Some(live) = self.live.get_mut(id) else {
+        let known = self.live.get_mut(id).filter(|live| {
+            // Another node may have heard more about a leased task than this one remembers.
+            live.busy || !matches!(live.doing, Doing::Leased)
+        });
+        let Some(live) = known else {
+            self.live.remove(id);
             // Counted like a change, so that a batch has a bounded number of look-ups.
             self.pending.changes += 1;
-            return self.pending.wanted.entry(id).or_default().push((command, receipt));
+            let wish = Wish::Command(command, receipt);
+            return self.pending.wanted.entry(id).or_default().push(wish);
         };
         if live.busy {
             if live.waiting.len() >= Self::WAITING_MAX {
@@ -51,35 +57,45 @@ impl Writer {
         }
     }
 
-    /// A row that was looked up for commands.
+    /// A row that was looked up.
     pub(super) fn take_fetched(
         &mut self,
         id: TaskId,
         stored: Stored,
-        commands: Vec<(Command, Receipt)>,
+        wishes: Vec<Wish>,
         now: TimeMs,
     ) {
+        let refusal = self.visit(id, stored);
+        for wish in wishes {
+            match (wish, &refusal) {
+                (Wish::Command(_, receipt), Some(why)) => receipt.settle(Err(why.clone())),
+                (Wish::Command(command, receipt), None) => {
+                    self.command(id, command, receipt, now);
+                }
+                (Wish::Lease(report, place), _) => self.take_fetched_for_lease(report, place, now),
+            }
+        }
+        // Where it was looked up for nobody.
+        self.let_visitor_go(id);
+    }
+
+    /// Takes a row into memory that nobody holds, for what is to be decided about it.
+    fn visit(&mut self, id: TaskId, stored: Stored) -> Option<Refusal> {
         let visitor = match stored {
-            _ if self.live.get(id).is_some() => None,
-            Stored::Live(task, Holding::Free) => Some(LiveTask::new(*task, Home::Free)),
-            Stored::Ended(task) => Some(LiveTask::new(*task, Home::Ended)),
+            _ if self.live.get(id).is_some() => return None,
+            Stored::Live(task, Holding::Free) => LiveTask::new(*task, Home::Free),
+            Stored::Ended(task) => LiveTask::new(*task, Home::Ended),
             // Ours, but memory does not know it: it came by a claim whose answer was lost, or from
             // a node that died.
             Stored::Live(task, Holding::Held) => {
                 self.adopt(*task);
-                None
+                return None;
             }
-            Stored::Elsewhere(_, holder) => {
-                return refuse_all(commands, &Refusal::HeldElsewhere(holder));
-            }
-            Stored::Missing => return refuse_all(commands, &Refusal::NotFound),
+            Stored::Elsewhere(_, holder) => return Some(Refusal::HeldElsewhere(holder)),
+            Stored::Missing => return Some(Refusal::NotFound),
         };
-        if let Some(visitor) = visitor {
-            self.live.insert(visitor);
-        }
-        for (command, receipt) in commands {
-            self.command(id, command, receipt, now);
-        }
+        self.live.insert(visitor);
+        None
     }
 
     fn rule(&mut self, id: TaskId, command: Command, now: TimeMs) -> Ruling {
@@ -161,7 +177,10 @@ impl Writer {
     /// Cancels a running task: in memory at once where it only waits, else through its execution.
     fn ask_to_stop(&mut self, id: TaskId, now: TimeMs) -> Ruling {
         let Some(live) = self.live.get(id) else { return illegal(StatusKind::Cancelled) };
-        if matches!(live.doing, Doing::Sleep { .. } | Doing::Outside) {
+        let state = &live.task.state;
+        // Nobody can tell the wish to who took the task by a PUT.
+        let outside = state.leased_until.is_some() && state.worker.is_none();
+        if outside || matches!(live.doing, Doing::Sleep { .. }) {
             return self.force(id, Verdict::Cancelled, now);
         }
         if live.task.state.cancel_requested {
@@ -178,8 +197,9 @@ impl Writer {
         let mut state = self.show(live).task.state;
         let run = run_until(live, now);
         let executes = matches!(live.doing, Doing::Ticket(_));
-        // What a core runs will still report, and must be stale then.
-        let epoch = if executes { state.epoch.next() } else { state.epoch };
+        // What a core or a worker runs will still report, and must be stale then.
+        let reports = executes || state.leased_until.is_some();
+        let epoch = if reports { state.epoch.next() } else { state.epoch };
         let moved = Status::Running { epoch }.on(Event::Report { epoch, verdict });
         let Ok(status) = moved else { return illegal(StatusKind::Running) };
         state.status = status;
@@ -188,6 +208,7 @@ impl Writer {
         let took_us = now.since_ms(begun.started_at) * 1000;
         state.run = Some(Run { took_us, ..begun });
         state.leased_until = None;
+        state.progress = None;
         state.suspicion = Suspicion::None;
         if verdict == Verdict::GiveUp {
             let failure = Failure::new(FailureKind::Error, "marked as failed by a client");
@@ -210,13 +231,10 @@ impl Writer {
         true
     }
 
-    /// The caller runs the task itself, until it reports by another PUT or its time is up.
+    /// The caller runs the task itself, until it reports by another PUT or its time is up: a lease
+    /// as long as the attempt may take, of somebody without a name.
     fn take_outside(&mut self, id: TaskId, now: TimeMs) -> Ruling {
-        if !self.window.try_admit_due() {
-            return Ruling::Answer(Err(Refusal::Busy));
-        }
         if !self.withdraw(id) {
-            self.window.leave_due();
             return Ruling::Answer(Ok(Answer::Done(self.show_id(id))));
         }
         let Some(live) = self.live.get(id) else { return illegal(StatusKind::Cancelled) };
@@ -234,6 +252,9 @@ impl Writer {
             waited_us: now.since_ms(state.ready_at) * 1000,
         });
         state.leased_until = Some(now.plus_ms(u64::from(live.task.spec.timeout_s) * 1000));
+        state.worker = None;
+        state.progress = None;
+        self.lease_ends(state.leased_until);
         Ruling::Change(state, Then::Done)
     }
 
@@ -268,10 +289,4 @@ impl Writer {
 
 fn illegal(from: StatusKind) -> Ruling {
     Ruling::Answer(Err(Refusal::IllegalMove { from }))
-}
-
-fn refuse_all(commands: Vec<(Command, Receipt)>, why: &Refusal) {
-    for (_, receipt) in commands {
-        receipt.settle(Err(why.clone()));
-    }
 }

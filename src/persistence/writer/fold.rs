@@ -12,9 +12,9 @@ use crate::domain::{
 use crate::persistence::books::Tells;
 use crate::persistence::kinds::Kinds;
 use crate::persistence::live::{Doing, Home, LiveTask, Room};
-use crate::persistence::pending::{Sequel, Then, UnderWay, weight};
+use crate::persistence::pending::{Sequel, Then, UnderWay, Wish, weight};
 use crate::persistence::persist::Doubt;
-use crate::persistence::{Answer, Met, Refusal};
+use crate::persistence::{Answer, LeaseFate, Met, Refusal};
 use crate::store::{Batch, Claimed, Committed, Cure, Fate, StoreError, Unit};
 
 impl Writer {
@@ -40,6 +40,7 @@ impl Writer {
             None => {
                 if self.outage.take().is_some() {
                     log::info!("the store answers again");
+                    self.let_leases_rest(mono);
                 }
             }
         }
@@ -108,8 +109,9 @@ impl Writer {
 
     /// Folds in what became of a batch; a part that is still in doubt stays under way.
     fn fold(&mut self, way: UnderWay, committed: Committed, doubt: Option<Batch>, now: TimeMs) {
-        let UnderWay { batch, sequels, mut wanted, keys, since, told, again, .. } = way;
-        let Batch { seq, units, claims, fetch, ids_wanted, .. } =
+        let UnderWay { batch, sequels, mut wanted, lessees, keys, since, told, again, .. } = way;
+        let beat_places = way.beats;
+        let Batch { seq, units, claims, fetch, beats, ids_wanted, .. } =
             Arc::try_unwrap(batch).unwrap_or_else(|shared| (*shared).clone());
         self.view.batches += 1;
         let (mut unsent, mut doubted) = ((Vec::new(), Vec::new()), Vec::new());
@@ -124,13 +126,25 @@ impl Writer {
             }
         }
         self.send_again(unsent);
+        self.take_expired(committed.expired, now);
         // Where the answer was lost nobody knows whether there is more; the next claims will tell.
         let lost = || Claimed { has_more: true, ..Claimed::default() };
-        let lost = std::iter::repeat_with(lost).take(if again { claims.len() } else { 0 });
-        let claimed = committed.claimed.into_iter().chain(lost);
-        for (ask, claimed) in claims.iter().zip(claimed) {
+        let (own, for_workers) = claims.split_at(claims.len().saturating_sub(lessees.len()));
+        let lost = std::iter::repeat_with(lost).take(if again { own.len() } else { 0 });
+        let mut claimed = committed.claimed.into_iter();
+        let ours: Vec<Claimed> = claimed.by_ref().take(own.len()).collect();
+        for (ask, claimed) in own.iter().zip(ours.into_iter().chain(lost)) {
             self.take_claimed(seq, ask, claimed, now);
         }
+        let waits = doubt.is_some();
+        let (lessees, beat_places) = if waits {
+            // What is in doubt still has these wishes.
+            (lessees, beat_places)
+        } else {
+            self.take_beaten(beats, beat_places, committed.beaten);
+            self.take_all_leased(seq, for_workers, lessees, claimed, now);
+            (Vec::new(), Vec::new())
+        };
         if let Some(ids) = committed.ids.filter(|_| ids_wanted > 0) {
             // Blocks follow each other on one node, but what is left of the old one is given up
             // where they do not.
@@ -138,18 +152,30 @@ impl Writer {
             self.ids = if follows { self.ids.start..ids.end } else { ids };
         }
         for (id, stored) in fetch.into_iter().zip(committed.fetched) {
-            let commands = wanted.remove(&id).unwrap_or_default();
-            self.take_fetched(id, stored, commands, now);
+            let wishes = wanted.remove(&id).unwrap_or_default();
+            self.take_fetched(id, stored, wishes, now);
         }
         if let Some(batch) = doubt {
             let (batch, sent_at) = (Arc::new(batch), None);
             let sequels = doubted;
-            let way = UnderWay { batch, sequels, wanted, keys, since, sent_at, again, told };
+            let beats = beat_places;
+            let way = UnderWay {
+                batch,
+                sequels,
+                wanted,
+                lessees,
+                beats,
+                keys,
+                since,
+                sent_at,
+                again,
+                told,
+            };
             self.under_way = Some(way);
             return;
         }
-        for (id, commands) in wanted {
-            self.pending.wanted.entry(id).or_default().extend(commands);
+        for (id, wishes) in wanted {
+            self.pending.wanted.entry(id).or_default().extend(wishes);
         }
     }
 
@@ -190,12 +216,21 @@ impl Writer {
             Fate::Stale if matches!(sequel, Sequel::Commanded { again: Some(_), .. }) => {
                 self.command_again(unit, sequel, now);
             }
+            Fate::Stale if matches!(sequel, Sequel::Reported(_)) => {
+                if let (Sequel::Reported(place), Some(change)) = (sequel, unit.changes.first()) {
+                    let id = change.task.id;
+                    self.undo(unit, now);
+                    self.lease_was_over(id, place, now);
+                }
+            }
             Fate::Stale => {
                 self.view.stale_changes += 1;
                 log::warn!("a change was stale: {:?}", unit.changes.first().map(|c| c.task.id));
                 self.refused(unit, sequel, Refusal::Busy, now);
             }
-            Fate::Bad(why) if matches!(sequel, Sequel::Ended) => self.ended_badly(unit, &why, now),
+            Fate::Bad(why) if matches!(sequel, Sequel::Ended | Sequel::Reported(_)) => {
+                self.ended_badly(unit, &why, sequel, now);
+            }
             Fate::Bad(why) => self.refused(unit, sequel, Refusal::Bad(why), now),
             Fate::NoSpace => self.refused(unit, sequel, Refusal::NoSpace, now),
             Fate::Unsent | Fate::InDoubt => {}
@@ -232,6 +267,10 @@ impl Writer {
                     let answer = self.commanded(change, then, now);
                     receipt.settle(Ok(answer));
                 }
+            }
+            Sequel::Reported(place) => {
+                unit.changes.into_iter().for_each(|change| self.take_over(change, now));
+                self.gatherings.tell(place, LeaseFate::Kept);
             }
             Sequel::Ended | Sequel::Quiet | Sequel::Late => {
                 unit.changes.into_iter().for_each(|change| self.take_over(change, now));
@@ -333,6 +372,9 @@ impl Writer {
                 crate::persistence::live::Waiting::Command(command, receipt) => {
                     self.command(id, command, receipt, now);
                 }
+                crate::persistence::live::Waiting::Lease(report, place) => {
+                    self.lease_report(report, place, now);
+                }
                 crate::persistence::live::Waiting::Timer => {}
             }
         }
@@ -401,6 +443,10 @@ impl Writer {
     }
 
     fn refused(&mut self, unit: Unit, sequel: Sequel, why: Refusal, now: TimeMs) {
+        if let Sequel::Reported(place) = sequel {
+            self.undo(unit, now);
+            return self.gatherings.refuse(place, &why);
+        }
         let quiet = !matches!(sequel, Sequel::Submitted { .. } | Sequel::Commanded { .. });
         if quiet {
             let id = unit.changes.first().map(|change| change.task.id.get());
@@ -417,19 +463,22 @@ impl Writer {
     }
 
     /// The store cannot hold what an attempt left: that is a failure of the attempt.
-    fn ended_badly(&mut self, unit: Unit, why: &str, now: TimeMs) {
+    fn ended_badly(&mut self, unit: Unit, why: &str, sequel: Sequel, now: TimeMs) {
         let text = format!("the store cannot hold the outcome: {why}");
-        for change in unit.changes {
+        if let Some(change) = unit.changes.into_iter().next() {
             let (id, run) = (change.task.id, change.task.state.run);
             self.give_back_room(&change);
-            let Some(live) = self.live.get_mut(id) else { continue };
+            let Some(live) = self.live.get_mut(id) else { return };
             live.busy = false;
             let failure = Failure::new(FailureKind::Permanent, &text);
             let outcome = crate::domain::Outcome::Failed(failure);
             if let (Some(run), false) = (run, change.task.state.status == Status::Failed) {
-                self.ended(id, run, outcome, now);
+                self.ended(id, run, outcome, sequel, now);
             } else {
                 log::error!("task {id} is forgotten here: {text}");
+                if let Sequel::Reported(place) = sequel {
+                    self.gatherings.refuse(place, &Refusal::Bad(text));
+                }
                 self.forget(id, now);
             }
         }
@@ -443,12 +492,21 @@ impl Writer {
             if matches!(sequel, Sequel::Submitted { .. } | Sequel::Commanded { .. }) {
                 self.undo(unit, now);
                 answer(sequel, Err(why.clone()));
+            } else if let Sequel::Reported(Some(place)) = sequel {
+                self.undo(unit, now);
+                self.gatherings.refuse(Some(place), why);
             } else {
                 self.pending.push_all(unit.changes, unit.key, sequel);
             }
         }
-        for (_, receipt) in pending.wanted.into_values().flatten() {
-            receipt.settle(Err(why.clone()));
+        for wish in pending.wanted.into_values().flatten() {
+            match wish {
+                Wish::Command(_, receipt) => receipt.settle(Err(why.clone())),
+                Wish::Lease(_, place) => self.gatherings.refuse(place, why),
+            }
+        }
+        for (_, place) in pending.beats {
+            self.gatherings.refuse(Some(place), why);
         }
     }
 }
@@ -488,9 +546,7 @@ fn new_room(kinds: &Kinds, live: &LiveTask, task: &Task, holding: Holding) -> Op
     }
     let stays = live.home == Home::Held && live.task.state.status == task.state.status;
     if task.state.status.kind() == StatusKind::Running {
-        // One that an outside worker takes has room like those that wait for a time.
-        let taken = task.state.leased_until.is_some() && live.task.state.leased_until.is_none();
-        return taken.then_some(Room::Due);
+        return None;
     }
     (!stays).then(|| room_for(kinds, task))
 }

@@ -14,6 +14,8 @@
 mod claim;
 mod command;
 mod fold;
+mod lease;
+mod leased;
 mod pace;
 mod report;
 mod submit;
@@ -27,7 +29,11 @@ use std::time::Duration;
 use self::pace::Pace;
 use super::backlog::Backlog;
 use super::books::Books;
+use super::crew::Crew;
+use super::gathering::Gatherings;
 use super::kinds::{Kinds, Served};
+use super::lease::Wake;
+use super::lessees::Lessees;
 use super::line::{Job, Line, Sending};
 use super::live::{Doing, Live, LiveTask, Room, Waiting};
 use super::mailbox::Inbox;
@@ -55,6 +61,9 @@ pub struct WriterSettings {
     pub is_shared: bool,
     /// Seeds the jitter of retries.
     pub seed: u64,
+    /// How long leases rest after a start or an outage before they are taken back: workers that
+    /// could not reach the server renew them first.
+    pub lease_grace: Duration,
 }
 
 /// Where the writer gets its work from and hands it on to.
@@ -69,6 +78,8 @@ pub struct Ends {
     pub pool: Arc<Pool<Work>>,
     /// What others may see.
     pub views: Arc<Views>,
+    /// Told when a wish for leases that waited has an answer.
+    pub wake: Wake,
 }
 
 /// What a step did.
@@ -121,6 +132,17 @@ pub struct Writer {
     outage: Option<Outage>,
     /// Tickets pushed since a core was last woken.
     pushed: usize,
+    /// Who waits for tasks to lease.
+    lessees: Lessees,
+    /// What was leased for them and is on its way.
+    desk: lease::Desk,
+    crew: Crew,
+    gatherings: Gatherings,
+    wake: Wake,
+    lease_grace: Duration,
+    leases_rest_until: Mono,
+    /// No known lease ends earlier.
+    next_lease_end: Option<TimeMs>,
     view: View,
     books: Books,
     published_at: Option<Mono>,
@@ -154,7 +176,7 @@ impl Writer {
         recovered: Recovered,
         ids: Range<u64>,
     ) -> Writer {
-        let Ends { inbox, line, lanes, pool, views } = ends;
+        let Ends { inbox, line, lanes, pool, views, wake } = ends;
         let (bytes_max, types_max) = (settings.window.bytes_max, settings.types_max);
         let kinds = Kinds::new(&settings.served, recovered.types, bytes_max, types_max);
         let mut writer = Writer {
@@ -186,10 +208,19 @@ impl Writer {
             polled_at: None,
             outage: None,
             pushed: 0,
+            lessees: Lessees::default(),
+            desk: lease::Desk::default(),
+            crew: Crew::default(),
+            gatherings: Gatherings::default(),
+            wake,
+            lease_grace: settings.lease_grace,
+            leases_rest_until: Mono(0),
+            next_lease_end: None,
             view: View::default(),
             books: Books::default(),
             published_at: None,
         };
+        writer.let_leases_rest(writer.clock.mono());
         for task in recovered.held {
             writer.adopt(task);
         }
@@ -216,8 +247,10 @@ impl Writer {
         ran |= self.write_late(mono, now);
         ran |= self.take_requests(now, mono);
         self.lose_patience(mono);
+        self.ring_lessees(now, mono);
         self.ask_for_more(now, mono);
         ran |= self.send_batch(now, mono);
+        self.let_lessees_wait();
         self.lanes.wake(std::mem::take(&mut self.pushed));
         self.publish(now, mono);
         if ran {
@@ -241,7 +274,9 @@ impl Writer {
         let sent = self.under_way.as_ref().is_some_and(|way| way.sent_at.is_some());
         let again = self.outage.as_ref().filter(|_| !sent);
         let again = again.map_or(longest, |outage| outage.try_at.since(mono));
-        late.min(again).min(due).min(longest)
+        let ripe = self.lessees.next_ripe().filter(|_| room && self.under_way.is_none());
+        let ripe = ripe.map_or(longest, |due| Duration::from_millis(due.since_ms(now)));
+        late.min(again).min(due).min(ripe).min(longest)
     }
 
     fn take_requests(&mut self, now: TimeMs, mono: Mono) -> bool {
@@ -257,10 +292,25 @@ impl Writer {
             ran = true;
             match message {
                 Message::Look(id, receipt) => self.look(id, receipt),
-                _ if refusing && !(room && message.is_report()) => {
-                    refuse(message, &Refusal::Stopping);
+                Message::Workers(receipt) => {
+                    receipt.settle(Ok(Answer::Workers(self.crew.list())));
                 }
-                _ if down => refuse(message, &Refusal::StoreDown),
+                Message::Collect(id, receipt) => self.collect(id, receipt),
+                Message::Withdraw(id) => self.withdraw_wish(id, now),
+                _ if refusing && !(room && message.is_report()) => {
+                    message.refuse(&Refusal::Stopping);
+                }
+                _ if down => message.refuse(&Refusal::StoreDown),
+                Message::Lease(ask, receipt) => self.lease(ask, receipt, now, mono),
+                Message::Report(reports, receipt) => {
+                    self.pending.since.get_or_insert(mono);
+                    self.lease_reports(reports, receipt, now);
+                }
+                Message::Beat(worker, beats, receipt) => {
+                    self.pending.since.get_or_insert(mono);
+                    self.crew.saw(&worker, now);
+                    self.beats(beats, receipt, now);
+                }
                 Message::Submit(order, receipt) => {
                     self.pending.since.get_or_insert(mono);
                     self.submit(order, receipt, now);
@@ -275,7 +325,8 @@ impl Writer {
     }
 
     fn look(&mut self, id: TaskId, receipt: Receipt) {
-        let answer = match self.live.get(id).filter(|live| live.home != super::live::Home::Ended) {
+        // What nobody holds may have been changed by another node: the store knows.
+        let answer = match self.live.get(id).filter(|live| live.home == super::live::Home::Held) {
             Some(live) => {
                 let seen = self.show(live);
                 self.view.looks += 1;
@@ -290,13 +341,14 @@ impl Writer {
     fn show(&self, live: &LiveTask) -> Seen {
         let mut task = live.task.clone();
         task.state.status = live.seen();
-        let blocked = self.kinds.waits_for_worker(&task.spec.task_type);
+        let name = &task.spec.task_type;
+        let blocked = self.kinds.waits_for_worker(name) && !self.lessees.is_waited_for(name);
         if let (Doing::Ticket(ticket), true) = (&live.doing, live.is_taken()) {
             task.state.run = self.run_of(ticket);
             task.state.progress = self.progress_of(ticket.id);
         }
         let waits = blocked && !task.state.status.kind().is_terminal();
-        Seen { waits_for_worker: waits && !matches!(live.doing, Doing::Outside), task }
+        Seen { waits_for_worker: waits, task }
     }
 
     /// The times of a run under way, wherever it is.
@@ -327,6 +379,7 @@ impl Writer {
                 Some(Waiting::Command(command, receipt)) => {
                     self.command(id, command, receipt, now);
                 }
+                Some(Waiting::Lease(report, place)) => self.lease_report(report, place, now),
                 Some(Waiting::Timer) => self.ring(id, now),
                 None => return self.let_visitor_go(id),
             }
@@ -336,7 +389,8 @@ impl Writer {
     /// A visitor that nothing concerns any more leaves memory.
     fn let_visitor_go(&mut self, id: TaskId) {
         let visitor = self.live.get(id).is_some_and(|live| {
-            live.home != super::live::Home::Held && !live.busy && live.waiting.is_empty()
+            let idle = !live.busy && live.waiting.is_empty();
+            live.home != super::live::Home::Held && idle && !matches!(live.doing, Doing::Leased)
         });
         if visitor {
             self.live.remove(id);
@@ -379,10 +433,20 @@ impl Writer {
         if let Some(way) = self.under_way.as_mut().filter(|way| !way.told)
             && mono.since(way.since) > Self::DOUBT
         {
-            way.tell_doubt();
+            way.tell_doubt(&mut self.gatherings);
+            // What is leased for them all the same is released once that is known.
+            for id in way.lessees.clone() {
+                self.refuse_wish(id, &Refusal::StoreDown);
+            }
         }
-        if self.pending.since.is_some() && self.is_down(mono) {
+        if !self.is_down(mono) {
+            return;
+        }
+        if self.pending.since.is_some() {
             self.refuse_pending(&Refusal::StoreDown);
+        }
+        while let Some(id) = self.lessees.any_unanswered() {
+            self.refuse_wish(id, &Refusal::StoreDown);
         }
     }
 
@@ -394,10 +458,15 @@ impl Writer {
         if self.under_way.is_some() {
             return self.send_way(Sending::Again, mono);
         }
-        if self.pending.is_empty() && self.outage.is_none() && !self.wants_owned {
+        let for_workers = self.lease_claims(now);
+        let nothing = self.pending.is_empty() && for_workers.is_empty();
+        if nothing && self.outage.is_none() && !self.wants_owned {
             return false;
         }
-        let pending = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
+        let (lessees, asks): (Vec<_>, Vec<_>) = for_workers.into_iter().unzip();
+        pending.claims.extend(asks);
+        let (beats, beat_places): (Vec<_>, Vec<_>) = pending.beats.into_iter().unzip();
         self.seq += Batch::PARTS;
         let batch = Arc::new(Batch {
             seq: self.seq,
@@ -405,13 +474,15 @@ impl Writer {
             units: pending.units,
             claims: pending.claims,
             fetch: pending.wanted.keys().copied().collect(),
-            beats: Vec::new(),
-            expired: None,
+            beats,
+            expired: pending.expired,
             ids_wanted: pending.ids_wanted,
         });
         let (sequels, wanted, keys) = (pending.sequels, pending.wanted, pending.keys);
         let (since, sent_at, told, again) = (mono, None, false, false);
-        let way = UnderWay { batch, sequels, wanted, keys, since, sent_at, again, told };
+        let beats = beat_places;
+        let way =
+            UnderWay { batch, sequels, wanted, lessees, beats, keys, since, sent_at, again, told };
         self.under_way = Some(way);
         self.send_way(Sending::First, mono)
     }
@@ -470,6 +541,8 @@ impl Writer {
         self.view.sleeping = sleeping;
         self.view.number += 1;
         self.view.held = self.live.len();
+        self.view.waiting_workers = self.lessees.len();
+        self.views.set_asked(self.lessees.asked(mono));
         let own = self.kinds.held();
         self.view.depth = BandMap::from_fn(|band| self.window.held(band) + own[band]);
         self.view.store_up = !self.is_down(mono);
@@ -484,13 +557,5 @@ impl Writer {
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
         self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-}
-
-fn refuse(message: Message, why: &Refusal) {
-    match message {
-        Message::Submit(_, receipt) | Message::Look(_, receipt) | Message::Do(_, _, receipt) => {
-            receipt.settle(Err(why.clone()));
-        }
     }
 }

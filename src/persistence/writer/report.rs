@@ -34,7 +34,7 @@ impl Writer {
         match report.what {
             Happened::Began { at } => self.began(id, at, 0),
             Happened::Sleeps { at, waited_us, until } => self.sleeps(id, at, waited_us, until),
-            Happened::Ended(run, outcome) => self.ended(id, run, outcome, now),
+            Happened::Ended(run, outcome) => self.ended(id, run, outcome, Sequel::Ended, now),
         }
     }
 
@@ -81,7 +81,7 @@ impl Writer {
         self.set_timer(id, if cancelled { at } else { until.min(deadline) });
     }
 
-    /// A sleeping attempt has slept enough, or an outside worker had its time.
+    /// A sleeping attempt has slept enough.
     pub(super) fn time_is_up(&mut self, id: TaskId, now: TimeMs) {
         let Some(live) = self.live.get(id) else { return };
         let timeout = |what: &str| {
@@ -92,14 +92,20 @@ impl Writer {
             Doing::Sleep { .. } if live.task.state.cancel_requested => Outcome::Cancelled,
             Doing::Sleep { timed_out: false, .. } => Outcome::Done(None),
             Doing::Sleep { .. } => timeout("did not end"),
-            Doing::Outside => timeout("the outside worker did not report"),
-            Doing::Nothing | Doing::Turn | Doing::Ticket(_) => return,
+            Doing::Nothing | Doing::Turn | Doing::Ticket(_) | Doing::Leased => return,
         };
         let run = run_until(live, now);
-        self.ended(id, run, outcome, now);
+        self.ended(id, run, outcome, Sequel::Ended, now);
     }
 
-    pub(super) fn ended(&mut self, id: TaskId, run: Run, outcome: Outcome, now: TimeMs) {
+    pub(super) fn ended(
+        &mut self,
+        id: TaskId,
+        run: Run,
+        outcome: Outcome,
+        sequel: Sequel,
+        now: TimeMs,
+    ) {
         let random = self.next_random();
         let closing = self.views.closing();
         let Some(live) = self.live.get_mut(id) else { return };
@@ -129,7 +135,7 @@ impl Writer {
             return;
         };
         settle(&mut state, status, run, outcome, now);
-        self.decide(id, state, Sequel::Ended, now);
+        self.decide(id, state, sequel, now);
     }
 
     /// Puts a task's next state into the batch; it is busy until that is settled.
@@ -145,7 +151,13 @@ impl Writer {
         } else {
             // A task that stays in its room needs no other.
             let stays = home == Home::Held && live.task.state.status == state.status;
-            let holding = if stays { Held } else { self.hold(&spec, state.status, now) };
+            // What a worker outside runs is nobody's.
+            let leased = state.leased_until.is_some();
+            let holding = match (leased, stays) {
+                (true, _) => Free,
+                (false, true) => Held,
+                (false, false) => self.hold(&spec, state.status, now),
+            };
             // What starts as running was claimed by whoever decided that.
             let runs = state.status.kind() == StatusKind::Running;
             let claimed = holding == Held && home != Home::Held && !runs;
@@ -174,6 +186,7 @@ fn settle(state: &mut State, status: Status, run: Run, outcome: Outcome, now: Ti
     state.run = Some(run);
     state.suspicion = Suspicion::None;
     state.leased_until = None;
+    state.progress = None;
     match outcome {
         Outcome::Done(result) => state.result = result,
         Outcome::Failed(failure) => {

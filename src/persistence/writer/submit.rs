@@ -8,7 +8,7 @@ use crate::domain::{
     TimeMs,
 };
 use crate::persistence::pending::Sequel;
-use crate::persistence::{Order, Receipt, Refusal};
+use crate::persistence::{Order, Receipt, Refusal, Way};
 
 impl Writer {
     /// Tasks due later than this are not kept in memory until they are nearly due.
@@ -82,6 +82,9 @@ impl Writer {
         let (band, seq) = (spec.band, self.seq + 1);
         if matches!(status, Status::Running { .. }) {
             return Holding::Held;
+        }
+        if self.kinds.way(&spec.task_type) == Way::Worker {
+            self.tell_lessees(&spec.task_type, status, now);
         }
         if let Some((_, own)) = self.kinds.own(&spec.task_type) {
             // A type that may have little room keeps none of it for what is not due soon.

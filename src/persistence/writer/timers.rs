@@ -28,7 +28,7 @@ impl Writer {
         if live.busy {
             return live.waiting.push_back(Waiting::Timer);
         }
-        if matches!(live.doing, Doing::Sleep { .. } | Doing::Outside) {
+        if matches!(live.doing, Doing::Sleep { .. }) {
             return self.time_is_up(id, now);
         }
         self.ripen(id, now);
@@ -77,12 +77,6 @@ impl Writer {
                 self.set_timer(id, due);
             }
             Status::Scheduled { .. } | Status::Retrying { .. } => self.ripen(id, now),
-            Status::Running { .. } => {
-                if let Some(until) = state.leased_until {
-                    live.doing = Doing::Outside;
-                    self.set_timer(id, until);
-                }
-            }
             _ => {}
         }
     }

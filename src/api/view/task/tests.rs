@@ -91,7 +91,8 @@ fn in_java_mode_absent_values_are_null_and_times_have_no_zone() {
             r#""lastErrorMessage":null,"lastExecutedAt":null,"executionDurationMs":null,"#,
             r#""createdAt":"2025-01-20T10:30:00","updatedAt":"2025-01-20T10:30:00","version":2,"#,
             r#""completed":false,"running":false,"completionPercentage":0,"completedAt":null,"#,
-            r#""result":null,"attempt":null,"epoch":1,"node":null,"executor":"builtin","#,
+            r#""result":null,"attempt":null,"epoch":1,"node":null,"worker":null,"#,
+            r#""executor":"builtin","#,
             r#""waitingFor":null,"cancelRequested":false,"tags":null,"uniqueKey":null}"#
         )
     );

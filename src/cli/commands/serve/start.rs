@@ -11,13 +11,14 @@ use super::level2::level2;
 use super::{access, settings};
 use crate::api::gate::{self, Gate, GateConfig, GateHandle, GateLimits};
 use crate::api::server::{Backend, BackendConfig, Handler};
-use crate::api::{ApiSettings, Router, parse_pool};
+use crate::api::{ApiSettings, ExecutorOf, Router, parse_pool};
 use crate::cli::commands::database;
 use crate::cli::config::{Config, DatabaseUrl, Listen};
 use crate::cli::logging::Said;
 use crate::clock::Clock;
 use crate::engine::{Drained, Engine, EngineSettings, Fatal};
 use crate::execution::Registry;
+use crate::persistence::Wake;
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{Durability, Store};
@@ -102,17 +103,29 @@ pub fn start(
     let mut store = open_store(config, &clock)?;
 
     let router: Arc<OnceLock<Router>> = Arc::default();
-    let gate = open_gate(config, Arc::clone(&router), &clock)?;
+    let mut gate = open_gate(config, Arc::clone(&router), &clock)?;
+    let router_of = Arc::clone(&router);
+    gate.on_lost(Arc::new(move |token| {
+        if let Some(router) = router_of.get() {
+            router.lost(token);
+        }
+    }));
+    let wakes = gate.wakes();
     let limits = gate.limits().clone();
 
     let (dying, died) = bounded(1);
     let fatal: Fatal = Arc::new(move |reason| drop(dying.try_send(reason.to_owned())));
-    let executors = settings::executors(&registry);
+    let here = settings::executors(&registry);
     let level2 = level2(config, &mut *store, &clock).map_err(ServeError)?;
-    let engine_settings = EngineSettings { level2, ..settings::engine(config, clock.now()) };
+    let wake: Wake = Arc::new(move |wait| wakes.wake(wait.0));
+    let engine_settings = EngineSettings { level2, wake, ..settings::engine(config, clock.now()) };
     let engine = Engine::boot(engine_settings, store, registry, Arc::clone(&clock), fatal)
         .map_err(|error| ServeError(error.to_string()))?;
     let engine = Arc::new(engine);
+    let asked = Arc::clone(&engine);
+    // A type that workers ask for is served, though not here.
+    let executors: ExecutorOf =
+        Arc::new(move |name| here(name).or_else(|| asked.is_asked_for(name).then_some("remote")));
     // Two are enough, and leave the rest to the clients' connections.
     let rest: Vec<usize> = engine.other_cpus().iter().copied().take(2).collect();
     let pool = parse_pool(&rest).map_err(|error| failed("start the parsing thread", &error))?;
