@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crossbeam_channel::Sender;
 
 use super::ask::Ask;
-use super::leases::token::Token;
 use super::problem::{Occasion, Problem};
 use super::reply::Reply;
 use super::settings::ApiSettings;
+use super::token::Token;
 use super::traffic::{Place, Traffic};
 use super::view::{View, time_style};
 use crate::clock::Mono;

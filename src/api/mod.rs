@@ -33,6 +33,7 @@ pub mod server;
 mod settings;
 mod tasks;
 mod time;
+mod token;
 mod traffic;
 mod ui;
 mod view;

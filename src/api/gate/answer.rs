@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::chunked::Chunked;
 use super::head::Keeping;
-use super::park::{DELIVER_HEAD, PARK_HEAD};
+use super::{DELIVER_HEAD, PARK_HEAD};
 
 /// Bytes a backend's head may have; it is our own and small.
 const HEAD_BYTES_MAX: usize = 64 << 10;

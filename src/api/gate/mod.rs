@@ -41,7 +41,7 @@ use std::time::Duration;
 
 pub use counters::{GateCounters, OWN_STATUSES};
 pub use limits::GateLimits;
-pub use park::{DELIVER_HEAD, Lost, PARK_HEAD, RESUME_HEAD, Wakes};
+pub use park::{Lost, Wakes};
 
 use crate::clock::Clock;
 use front::{Ending, Front};
@@ -51,6 +51,13 @@ pub const PROBE_HEAD: &str = "X-Gate-Probe";
 
 /// The head line that tells the backend the client's address; clients cannot send it.
 pub const PEER_HEAD: &str = "X-Gate-Peer";
+
+/// The head of an answer that asks for its request to be kept under this token.
+pub const PARK_HEAD: &str = "X-Gate-Park";
+/// The head of an answer whose loss the application wants to hear of, by this token.
+pub const DELIVER_HEAD: &str = "X-Gate-Deliver";
+/// The head of a request that was parked under this token; clients cannot send it.
+pub const RESUME_HEAD: &str = "X-Gate-Resume";
 
 /// Where the gate listens.
 #[derive(Debug, Clone, PartialEq, Eq)]

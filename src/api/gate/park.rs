@@ -14,16 +14,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use foldhash::quality::RandomState;
 
+use super::RESUME_HEAD;
 use super::client::Phase;
 use super::front::{Ending, Front};
 use super::slab::Key;
-
-/// The head of an answer that asks for its request to be kept under this token.
-pub const PARK_HEAD: &str = "X-Gate-Park";
-/// The head of an answer whose loss the application wants to hear of, by this token.
-pub const DELIVER_HEAD: &str = "X-Gate-Deliver";
-/// The head of a request that was parked under this token; clients cannot send it.
-pub const RESUME_HEAD: &str = "X-Gate-Resume";
 
 /// Told the token of what was not delivered. Runs on the gate's thread and must not wait.
 pub type Lost = Arc<dyn Fn(u64) + Send + Sync>;

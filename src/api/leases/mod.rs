@@ -1,4 +1,3 @@
-//! Workers outside: what they ask, and the tokens they show.
+//! Workers outside, and what they ask.
 
 pub(crate) mod requests;
-pub(crate) mod token;
