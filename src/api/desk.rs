@@ -12,7 +12,7 @@ use super::ask::Ask;
 use super::problem::{Occasion, Problem};
 use super::reply::Reply;
 use super::settings::ApiSettings;
-use super::token::Token;
+use super::token::Echo;
 use super::traffic::{Place, Traffic};
 use super::view::{View, time_style};
 use crate::clock::Mono;
@@ -104,15 +104,6 @@ pub(crate) struct Open {
     pub since: Mono,
     /// The lease tokens that the answer repeats.
     pub echo: Vec<Echo>,
-}
-
-/// A lease token of a request.
-#[derive(Debug, Clone)]
-pub(crate) struct Echo {
-    /// As it was sent.
-    pub token: String,
-    /// What it says, if it is one of ours.
-    pub known: Option<Token>,
 }
 
 /// Something to answer.

@@ -8,11 +8,12 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::ask::Ask;
-use super::desk::{Desk, Echo, Job, Open};
+use super::desk::{Desk, Job, Open};
 use super::pack;
 use super::pen::Pen;
 use super::problem::{self, Problem};
 use super::reply::Reply;
+use super::token::Echo;
 use super::traffic::Place;
 use crate::persistence::{Answer, Receipt, Refusal};
 use crate::store::Reader;

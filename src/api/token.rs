@@ -10,6 +10,15 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::{Epoch, Task, TaskId};
 
+/// A lease token of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Echo {
+    /// As it was sent.
+    pub token: String,
+    /// What it says, if it is one of ours.
+    pub known: Option<Token>,
+}
+
 /// What a token says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token {

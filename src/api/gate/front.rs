@@ -15,9 +15,10 @@ use crate::clock::{Clock, Mono};
 use super::budget::Budget;
 use super::client::{Client, Phase};
 use super::counters::GateCounters;
+use super::ending::{Ending, NOT_ASKED};
 use super::limits::{GateLimits, raise_descriptors};
 use super::line::Line;
-use super::park::{Parked, Wakes};
+use super::parked::{Parked, Wakes};
 use super::pool::Pool;
 use super::refusal::{After, NO_CONNECTION, Occasion, RequestIds};
 use super::slab::{FIRST_TOKEN, Key, Side, Slab};
@@ -34,36 +35,6 @@ const ACCEPTS_PER_TURN: usize = 64;
 const STARVED_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes read at once.
 const SCRATCH_BYTES: usize = 64 << 10;
-
-/// The wish that the gate ends, made by another thread.
-pub(super) struct Ending {
-    waker: Waker,
-    /// Microseconds given to requests in flight; [`NOT_ASKED`] until somebody asks.
-    budget_us: AtomicU64,
-}
-
-const NOT_ASKED: u64 = u64::MAX;
-
-impl Ending {
-    /// Asks, leaving requests in flight `budget` to finish.
-    pub(super) fn ask(&self, budget: Duration) -> io::Result<()> {
-        let budget_us = u64::try_from(budget.as_micros()).unwrap_or(NOT_ASKED).min(NOT_ASKED - 1);
-        // Release, paired with the Acquire in `asked`; the waker's system call orders it anyway.
-        self.budget_us.store(budget_us, Ordering::Release);
-        self.waker.wake()
-    }
-
-    /// Makes the loop look around.
-    pub(super) fn ring(&self) {
-        // Refused: the loop looks around by itself a few times a second.
-        let _ = self.waker.wake();
-    }
-
-    fn asked(&self) -> Option<Duration> {
-        let budget_us = self.budget_us.load(Ordering::Acquire);
-        (budget_us != NOT_ASKED).then_some(Duration::from_micros(budget_us))
-    }
-}
 
 /// Whether the loop goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod chunked;
 mod class;
 mod client;
 mod counters;
+mod ending;
 mod exchange;
 mod front;
 mod head;
@@ -22,6 +23,7 @@ mod inbound;
 mod limits;
 mod line;
 mod park;
+mod parked;
 mod pool;
 mod reading;
 mod refusal;
@@ -41,10 +43,11 @@ use std::time::Duration;
 
 pub use counters::{GateCounters, OWN_STATUSES};
 pub use limits::GateLimits;
-pub use park::{Lost, Wakes};
+pub use parked::{Lost, Wakes};
 
 use crate::clock::Clock;
-use front::{Ending, Front};
+use ending::Ending;
+use front::Front;
 
 /// The head line by which the gate asks a new backend connection whether it is served.
 pub const PROBE_HEAD: &str = "X-Gate-Probe";

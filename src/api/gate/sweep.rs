@@ -5,7 +5,7 @@
 
 use super::client::Phase;
 use super::front::Front;
-use super::park::PARKED_MAX;
+use super::parked::PARKED_MAX;
 use super::refusal::{After, NO_ANSWER, NO_ANSWER_UNKNOWN, NO_BACKEND, SLOW_BODY, SLOW_HEAD};
 use super::slab::Key;
 

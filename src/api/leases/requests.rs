@@ -2,11 +2,11 @@
 
 use crate::api::accept;
 use crate::api::ask::Ask;
-use crate::api::desk::{Echo, Open};
+use crate::api::desk::Open;
 use crate::api::exchange::Exchange;
 use crate::api::problem::{self, Fault, Problem};
 use crate::api::tasks::submit::aside_if_large;
-use crate::api::token::Token;
+use crate::api::token::{Echo, Token};
 use crate::api::wire::leases::{self, Report, Rules, Says};
 use crate::api::wire::submit::Framing;
 use crate::persistence::{LeaseAsk, LeaseBeat, LeaseReport, LeaseTypes, WaitId};

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{View, task};
-use crate::api::desk::Echo;
 use crate::api::json::Json;
 use crate::api::time::write_time;
-use crate::api::token::Token;
+use crate::api::token::{Echo, Token};
 use crate::domain::{Task, TimeMs};
 use crate::persistence::{LeaseFate, WorkerSeen};
 use crate::store::LeaseCount;
