@@ -1,5 +1,9 @@
 //! The PostgreSQL store among the others, and what only a store behind a wire can get wrong.
 
+mod enqueue;
+mod faults;
+mod tls;
+
 use std::time::Duration;
 
 use test_servers::{Account, Cluster};

@@ -1,0 +1,135 @@
+//! Connections that end at any moment, servers that restart, and a node that was declared dead.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use test_servers::Cluster;
+
+use super::Database;
+use crate::domain::{StatusKind, Task};
+use crate::store::conformance::sample::{NOW, Sample, batch, commit, finish, insert};
+use crate::store::conformance::start;
+use crate::store::{Batch, Cure, Fate, Store, StoreError, Unit};
+
+/// Commits as the persist thread does: what is in doubt is settled before it is sent again.
+fn insist(store: &mut dyn Store, batch: &Batch) -> (Vec<Fate>, u32) {
+    let mut faults = 0;
+    let mut in_doubt = false;
+    loop {
+        let result = match in_doubt {
+            true => store.settle(batch).and_then(|settled| {
+                in_doubt = false;
+                settled.map_or_else(|| store.commit(batch), Ok)
+            }),
+            false => store.commit(batch),
+        };
+        match result {
+            Ok(committed) => return (committed.fates, faults),
+            Err(error) => {
+                faults += 1;
+                assert!(faults < 10_000, "never again: {error}");
+                match error.cure() {
+                    Cure::SettleBatch => in_doubt = true,
+                    Cure::RetryBatch => {}
+                    _ => panic!("{error}"),
+                }
+            }
+        }
+    }
+}
+
+/// Once a COMMIT whose answer was lost was sent again, and its tasks were refused as duplicates
+/// although they were stored.
+#[test]
+fn backends_terminated_at_any_moment_store_each_batch_exactly_once() {
+    let database = Database::new();
+    let (mut store, _) = start(&database, NOW);
+    let over = AtomicBool::new(false);
+    let (mut faults, mut live) = (0, Vec::<Task>::new());
+    std::thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            let mut admin = Cluster::shared().admin(&database.account.database);
+            let mut kills = 0;
+            // Bounded by the loop below, which ends in any case.
+            while !over.load(Ordering::SeqCst) {
+                let killed = admin.execute(
+                    "SELECT pg_terminate_backend(pid), pg_sleep(0.002 * random())
+                     FROM pg_stat_activity WHERE datname = current_database()
+                       AND application_name LIKE 'taskscheduler writer%'",
+                    &[],
+                );
+                kills += killed.unwrap();
+            }
+            kills
+        });
+        for round in 0..60u64 {
+            let samples: Vec<Sample> = (1..=5).map(|n| Sample::new(round * 5 + n)).collect();
+            let mut units: Vec<Unit> = samples.iter().map(insert).collect();
+            let done = live.drain(..live.len().min(4));
+            let done = done.map(|mut task| finish(&mut task, StatusKind::Completed, NOW));
+            units.extend(done.collect::<Vec<_>>());
+            let batch = Batch { seq: (round + 1) * Batch::PARTS, ..batch(units) };
+            let (fates, met) = insist(&mut *store, &batch);
+            assert!(fates.iter().all(|fate| *fate == Fate::Applied), "{round}: {fates:?}");
+            faults += met;
+            live.extend(samples.iter().map(Sample::task));
+        }
+        over.store(true, Ordering::SeqCst);
+        let kills = killer.join().unwrap();
+        println!("{kills} connections ended, {faults} errors met");
+        assert!(kills > 0);
+    });
+    let mut counts = store.reader().unwrap().counts().unwrap();
+    counts.sort_by_key(|count| count.status);
+    let counts: Vec<(StatusKind, u64)> = counts.iter().map(|c| (c.status, c.tasks)).collect();
+    let ended = 300 - live.len() as u64;
+    let expected = [(StatusKind::Queued, live.len() as u64), (StatusKind::Completed, ended)];
+    assert_eq!(counts, expected);
+    let mut admin = Cluster::shared().admin(&database.account.database);
+    let rows = admin.query_one(
+        "SELECT (SELECT count(*) FROM taskscheduler.tasks),
+                (SELECT count(*) FROM taskscheduler.task_history)",
+        &[],
+    );
+    let rows = rows.unwrap();
+    assert_eq!((rows.get::<_, i64>(0), rows.get::<_, i64>(1)), (live.len() as i64, ended as i64));
+}
+
+#[test]
+fn a_server_that_crashed_is_found_again_with_everything_that_was_committed() {
+    let cluster = Cluster::start(&[]);
+    let database = Database::on(&cluster);
+    let (mut store, _) = start(&database, NOW);
+    let mut reader = store.reader().unwrap();
+    commit(&mut *store, vec![insert(&Sample::new(1))]);
+    cluster.stop();
+    let refused = store.commit(&batch(vec![insert(&Sample::new(2))])).unwrap_err();
+    assert_eq!(refused.cure(), Cure::RetryBatch, "{refused}");
+    assert!(matches!(reader.counts(), Err(StoreError::Unavailable(_))));
+    cluster.start_again();
+    commit(&mut *store, vec![insert(&Sample::new(2))]);
+    assert_eq!(reader.counts().unwrap()[0].tasks, 2);
+    // The next one comes while nothing is asked.
+    cluster.stop();
+    cluster.start_again();
+    commit(&mut *store, vec![insert(&Sample::new(3))]);
+    assert_eq!(reader.counts().unwrap()[0].tasks, 3);
+}
+
+#[test]
+fn a_server_that_became_read_only_is_left_until_it_is_not() {
+    let database = Database::new();
+    let name = &database.account.database;
+    let (mut store, _) = start(&database, NOW);
+    let mut admin = Cluster::shared().admin("postgres");
+    let mut read_only = |on: &str| {
+        let alter = format!("ALTER DATABASE {name} SET default_transaction_read_only = {on}");
+        admin.batch_execute(&alter).unwrap();
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        admin.execute(end, &[name]).unwrap();
+    };
+    read_only("on");
+    let refused = store.commit(&batch(vec![insert(&Sample::new(1))])).unwrap_err();
+    assert_eq!(refused.cure(), Cure::RetryBatch, "{refused}");
+    read_only("off");
+    commit(&mut *store, vec![insert(&Sample::new(1))]);
+}
