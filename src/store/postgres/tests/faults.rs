@@ -15,12 +15,13 @@ fn insist(store: &mut dyn Store, batch: &Batch) -> (Vec<Fate>, u32) {
     let mut faults = 0;
     let mut in_doubt = false;
     loop {
-        let result = match in_doubt {
-            true => store.settle(batch).and_then(|settled| {
+        let result = if in_doubt {
+            store.settle(batch).and_then(|settled| {
                 in_doubt = false;
                 settled.map_or_else(|| store.commit(batch), Ok)
-            }),
-            false => store.commit(batch),
+            })
+        } else {
+            store.commit(batch)
         };
         match result {
             Ok(committed) => return (committed.fates, faults),
