@@ -115,6 +115,7 @@ def pods_have_probes_limits_and_time_to_drain():
                      for name, value in config["data"].items()}
         assert "redis-password" in named
         shown = json.loads(ask(variables, "config", "show", "--json"))
+        assert shown["api.tokens"]["origin"].endswith("_TOKENS_FILE"), shown["api.tokens"]
         assert shown["database.password"]["origin"].endswith("_PASSWORD_FILE"), shown
 
 

@@ -262,6 +262,45 @@ def a_server_that_is_gone_is_said_and_one_that_is_back_is_shown():
             assert browser.run("return document.getElementById('trouble').hidden") is True
 
 
+def where_tokens_are_wanted_the_page_asks_for_one_and_keeps_it_for_this_tab():
+    tokens = "reader:read:only-for-looking-1,writer:read+submit:also-for-doing-22"
+    variables = {"TASK_SCHEDULER_API_TOKENS": tokens}
+    with ground() as folder, Server(pathlib.Path(folder, "data"), variables=variables) as server:
+        heads = {"Authorization": "Bearer also-for-doing-22"}
+        task = {"taskName": "later", "taskType": "ECHO", "scheduledTime": "2099-01-01T00:00:00Z"}
+        assert server.call("/api/v1/tasks", "POST", task)[0] == 401
+        made = server.call("/api/v1/tasks", "POST", task, headers=heads)
+        assert made[0] == 201
+        cancel = row("latest", made[1]["id"], "button[data-verb=cancel]")
+        hidden = "return document.getElementById('token-form').hidden"
+        with Browser() as browser:
+            browser.go(server.url + "/")
+            until(lambda: browser.run(hidden) is False, "the page asks for a token")
+            assert browser.run("return document.getElementById('content').hidden") is True
+            assert browser.text("#latest tbody") == "", "nothing is shown before"
+            look_at(browser, "token")
+            browser.type("#token", "not-the-right-one")
+            browser.click("#token-form button")
+            until(lambda: "token" in browser.text("#trouble"), "it is refused")
+            browser.type("#token", "only-for-looking-1")
+            browser.click("#token-form button")
+            until(lambda: browser.run(hidden) is True, "it is taken")
+            until(lambda: browser.text(row("latest", made[1]["id"], ".badge")), "tasks are shown")
+            browser.click(cancel)
+            until(lambda: "left as it is" in browser.text("#said"), "looking is not doing")
+            # The tab keeps it, and no other place does.
+            browser.go(server.url + "/")
+            until(lambda: browser.text(row("latest", made[1]["id"], ".badge")), "it is kept")
+            assert browser.run("return localStorage.length + document.cookie.length") == 0
+            browser.run("sessionStorage.clear()")
+            until(lambda: browser.run(hidden) is False, "it asks again")
+            browser.type("#token", "also-for-doing-22")
+            browser.click("#token-form button")
+            until(lambda: browser.run(hidden) is True, "it is taken")
+            browser.click(cancel)
+            until(lambda: browser.text("#said").endswith("Task cancelled."), "it is cancelled")
+
+
 if __name__ == "__main__":
     check(
         an_empty_server_says_how_to_begin_and_what_it_says_works,
@@ -270,4 +309,5 @@ if __name__ == "__main__":
         what_a_client_sent_is_never_more_than_text,
         it_asks_nothing_while_nobody_looks_and_comes_back,
         a_server_that_is_gone_is_said_and_one_that_is_back_is_shown,
+        where_tokens_are_wanted_the_page_asks_for_one_and_keeps_it_for_this_tab,
     )
