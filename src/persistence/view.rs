@@ -63,7 +63,6 @@ pub struct Views {
     sent_at: AtomicU64,
     /// The number of the newest line to a persist thread, also while that is only being opened.
     newest_line: AtomicU64,
-    look_for_rows: AtomicBool,
     claim_now: AtomicBool,
     look_into_inbox: AtomicBool,
     nodes: AtomicU32,
@@ -145,16 +144,6 @@ impl Views {
     /// The number of the newest line, also while it is only being opened.
     pub fn newest_line(&self) -> u64 {
         self.newest_line.load(Ordering::Relaxed)
-    }
-
-    /// Asks the writer to look for rows that this node holds and does not know of.
-    pub fn look_for_rows(&self) {
-        self.look_for_rows.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn take_look_for_rows(&self) -> bool {
-        self.look_for_rows.load(Ordering::Relaxed)
-            && self.look_for_rows.swap(false, Ordering::Relaxed)
     }
 
     /// Says that there are free rows which nobody has counted on.

@@ -52,8 +52,6 @@ pub enum Standing {
 pub struct Reaped {
     /// Rows that are free now.
     pub freed: u64,
-    /// Rows that outside workers run; they are held by the node that did this.
-    pub adopted: u64,
     /// Wishes that are now in the inbox of the node that did this.
     pub wishes: u64,
 }

@@ -15,7 +15,7 @@ fn wish(ground: &Ground, worker: &str) -> TcpStream {
     let length = body.len();
     write!(
         stream,
-        "POST /api/v1/leases HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
+        "POST /api/v1/leases HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .unwrap();
     stream

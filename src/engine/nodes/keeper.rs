@@ -158,14 +158,10 @@ impl Keeper {
             }
             _ => log::warn!(
                 "node {name} ({number}) has not renewed its lease and is ended; {} of its tasks \
-                 are free, {} are held here, {} wishes are carried out here",
+                 are free, {} wishes are carried out here",
                 reaped.freed,
-                reaped.adopted,
                 reaped.wishes
             ),
-        }
-        if reaped.adopted > 0 {
-            self.views.look_for_rows();
         }
         self.views.claim_now();
         Ok(())

@@ -222,6 +222,6 @@ fn a_task_that_somebody_outside_took_is_no_nodes_and_outlives_them() {
     assert_eq!(a.done(id, Command::Put(StatusKind::Running)), StatusKind::Running);
     town.outlive(&mut [&mut b]);
     let reaped = b.nodes.reap(a.nodes.own()).unwrap().expect("its lease is over");
-    assert_eq!(reaped.adopted, 0);
+    assert_eq!(reaped.freed, 0);
     assert_eq!(b.done(id, Command::Put(StatusKind::Completed)), StatusKind::Completed);
 }

@@ -23,7 +23,6 @@ impl Writer {
         if self.under_way.is_some() || self.outage.is_some() || self.views.closing() {
             return;
         }
-        self.wants_owned |= self.views.take_look_for_rows();
         while let Some(id) = self.unknown.pop_front_if(|_| !self.pending.is_full()) {
             self.pending.changes += 1;
             self.pending.wanted.entry(id).or_default();

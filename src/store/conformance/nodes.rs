@@ -172,18 +172,18 @@ pub(crate) fn a_released_node_leaves_no_suspects_and_waits_for_nobody(fresh: Fre
     assert_eq!(b.claim(), [1]);
 }
 
-pub(crate) fn rows_that_outside_workers_run_go_to_whoever_ends_their_node(fresh: FreshShared<'_>) {
+pub(crate) fn rows_that_outside_workers_lease_outlive_every_node(fresh: FreshShared<'_>) {
     let ground = fresh();
     let (mut a, mut b) = (member(&*ground, 1), member(&*ground, 2));
     let leased = Sample::new(1).status(Status::Running { epoch: Epoch(1) });
     let leased = leased.state(|state| state.leased_until = Some(NOW.plus_ms(60_000)));
+    let leased = leased.free();
     a.insert(&leased);
     ground.outlive_leases();
     b.nodes.renew().unwrap();
-    let reaped = Reaped { adopted: 1, ..Reaped::default() };
-    assert_eq!(b.nodes.reap(a.own()).unwrap(), Some(reaped));
-    assert_eq!(b.stored(1), Stored::Live(Box::new(leased.task()), Holding::Held));
-    assert_eq!(b.owned(), [1]);
+    assert_eq!(b.nodes.reap(a.own()).unwrap(), Some(Reaped::default()));
+    assert_eq!(b.stored(1), Stored::Live(Box::new(leased.task()), Holding::Free));
+    assert!(b.owned().is_empty());
 }
 
 pub(crate) fn wishes_reach_the_holder_and_answers_come_back_once(fresh: FreshShared<'_>) {
@@ -217,7 +217,7 @@ pub(crate) fn wishes_outlive_the_node_they_were_left_with(fresh: FreshShared<'_>
     let ids = b.nodes.post(&[wish(1, Command::Cancel), wish(2, Command::Retry)]).unwrap();
     ground.outlive_leases();
     c.nodes.renew().unwrap();
-    let reaped = Reaped { freed: 2, adopted: 0, wishes: 2 };
+    let reaped = Reaped { freed: 2, wishes: 2 };
     assert_eq!(c.nodes.reap(a.own()).unwrap(), Some(reaped));
     // Whoever claims it first knows that it must not start.
     let Stored::Live(task, Holding::Free) = c.stored(1) else { panic!("not free") };
@@ -289,7 +289,7 @@ macro_rules! conformance_of_nodes {
             an_overdue_node_is_ended_and_its_rows_are_free_suspects,
             a_lease_that_is_over_can_be_renewed_until_somebody_ends_the_node,
             a_released_node_leaves_no_suspects_and_waits_for_nobody,
-            rows_that_outside_workers_run_go_to_whoever_ends_their_node,
+            rows_that_outside_workers_lease_outlive_every_node,
             wishes_reach_the_holder_and_answers_come_back_once,
             wishes_outlive_the_node_they_were_left_with,
             a_batch_without_an_answer_is_settled_as_it_fared,

@@ -197,8 +197,8 @@ impl Nodes for MemoryNodes {
             let Some((cancelled, released, wishes)) = table.register.end(node, own, now) else {
                 return Ok(None);
             };
-            let (freed, adopted) = table.free_rows_of(node, released, own, &cancelled, now);
-            Ok(Some(Reaped { freed, adopted, wishes }))
+            let freed = table.free_rows_of(node, released, &cancelled, now);
+            Ok(Some(Reaped { freed, wishes }))
         })
     }
 

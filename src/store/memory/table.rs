@@ -409,26 +409,23 @@ impl Table {
         Recovered { held, types: self.types.clone() }
     }
 
-    /// Frees what a node held that was ended: (rows freed, rows that `by` holds from now on).
+    /// Frees what a node held that was ended, and says how many rows it was.
     pub(super) fn free_rows_of(
         &mut self,
         node: Incarnation,
         released: bool,
-        by: Incarnation,
         cancelled: &BTreeSet<TaskId>,
         now: TimeMs,
-    ) -> (u64, u64) {
-        let (mut freed, mut adopted) = (0, 0);
+    ) -> u64 {
+        let mut freed = 0;
         for (id, ()) in self.rows_of(|owner| (owner == node).then_some(())) {
-            let leased = self.live[&id].task.state.leased_until.is_some();
-            let (owner, count) = if leased { (Some(by), &mut adopted) } else { (None, &mut freed) };
-            *count += 1;
-            self.move_row(id, owner, |task| {
+            freed += 1;
+            self.move_row(id, None, |task| {
                 adopt(task, released, now);
                 task.state.cancel_requested |= cancelled.contains(&id);
             });
         }
-        (freed, adopted)
+        freed
     }
 
     /// The rows of some owners, in the order of ids, each with what `of` says of its owner.

@@ -160,7 +160,7 @@ fn requeued(session: &mut Session, node: &str, ours: i64) -> Result<Delta, Store
         "SELECT t.band, t.type_id, count(*)
          FROM taskscheduler.nodes n JOIN taskscheduler.tasks t ON t.owner = n.incarnation
          WHERE n.node_id = $1::text::uuid AND n.incarnation <> $2
-           AND t.status = 3 AND t.leased_until IS NULL
+           AND t.status = 3
          GROUP BY t.band, t.type_id",
         &[&node, &ours],
     )?;
@@ -173,24 +173,22 @@ fn requeued(session: &mut Session, node: &str, ours: i64) -> Result<Delta, Store
     Ok(delta)
 }
 
-/// What the end of its holder makes of a row. One that a worker outside runs under a lease goes on
-/// undisturbed. Suspicion by its codes: a suspect whose start was on record becomes a loner, a
-/// loner that was running has one crash more.
+/// What the end of its holder makes of a row. Suspicion by its codes: a suspect whose start was on
+/// record becomes a loner, a loner that was running has one crash more.
 macro_rules! after_crash {
     ($released:literal, $now:literal) => {
         concat!(
-            "epoch = epoch + (leased_until IS NULL)::integer,
-             suspicion = CASE WHEN leased_until IS NOT NULL THEN suspicion
-                              WHEN ",
+            "epoch = epoch + 1,
+             suspicion = CASE WHEN ",
             $released,
             " THEN 0
                               WHEN suspicion IN (0, 1) THEN 1
                               WHEN suspicion = 2 THEN 16
                               WHEN suspicion % 2 = 1 THEN least(suspicion + 1, 526)
                               ELSE suspicion END,
-             status = CASE WHEN status = 3 AND leased_until IS NULL THEN 2 ELSE status END,
-             version = version + (status = 3 AND leased_until IS NULL)::integer,
-             updated_at = CASE WHEN status = 3 AND leased_until IS NULL THEN ",
+             status = CASE WHEN status = 3 THEN 2 ELSE status END,
+             version = version + (status = 3)::integer,
+             updated_at = CASE WHEN status = 3 THEN ",
             $now,
             " ELSE updated_at END"
         )

@@ -208,15 +208,14 @@ const MAY_END: &str = "SELECT 1 FROM taskscheduler.nodes n
     WHERE n.incarnation = $1
       AND (n.state = 'released' OR (n.state = 'alive' AND l.expires_at <= clock_timestamp()))";
 
-/// What a dead node held. Rows of outside workers go on, held by whoever does this.
+/// What a dead node held. What workers lease is nobody's, and is not among it.
 const FREE: &str = concat!(
-    "UPDATE taskscheduler.tasks SET
-         owner = CASE WHEN leased_until IS NULL THEN NULL ELSE $2::bigint END,
-         cancel_requested = cancel_requested OR (leased_until IS NULL AND id IN (
+    "UPDATE taskscheduler.tasks SET owner = NULL,
+         cancel_requested = cancel_requested OR id IN (
              SELECT task_id FROM taskscheduler.task_inbox
-             WHERE node = $1 AND detail IS NULL AND op = 0)), ",
-    after_crash!("$3::boolean", "$4::bigint"),
-    " WHERE owner = $1 RETURNING owner IS NULL"
+             WHERE node = $1 AND detail IS NULL AND op = 0), ",
+    after_crash!("$2::boolean", "$3::bigint"),
+    " WHERE owner = $1"
 );
 
 /// Ends a node inside a transaction, if it still may be.
@@ -233,8 +232,7 @@ fn end(session: &mut Session, own: i64, node: i64) -> Result<Option<Reaped>, Sto
                 WHERE incarnation = $1";
     session.execute(mark, &[&node])?;
     let delta = requeued(session, node)?;
-    let freed = session.query(FREE, &[&node, &own, &released, &now])?;
-    let freed_now = freed.iter().filter(|row| row.get(0)).count() as u64;
+    let freed = session.execute(FREE, &[&node, &released, &now])?;
     let wishes = "UPDATE taskscheduler.task_inbox SET node = $2
                   WHERE node = $1 AND detail IS NULL";
     let wishes = session.execute(wishes, &[&node, &own])?;
@@ -249,7 +247,7 @@ fn end(session: &mut Session, own: i64, node: i64) -> Result<Option<Reaped>, Sto
             delta.counts_literal()
         ))?;
     }
-    Ok(Some(Reaped { freed: freed_now, adopted: freed.len() as u64 - freed_now, wishes }))
+    Ok(Some(Reaped { freed, wishes }))
 }
 
 /// What was running and will be queued.
@@ -257,7 +255,7 @@ fn requeued(session: &mut Session, node: i64) -> Result<Delta, StoreError> {
     let mut delta = Delta::default();
     let rows = session.query(
         "SELECT band, type_id, count(*) FROM taskscheduler.tasks
-         WHERE owner = $1 AND status = 3 AND leased_until IS NULL GROUP BY band, type_id",
+         WHERE owner = $1 AND status = 3 GROUP BY band, type_id",
         &[&node],
     )?;
     for row in rows {
