@@ -61,6 +61,8 @@ pub struct EngineSettings {
     pub path: Option<PathBuf>,
     /// The Redis beside the store.
     pub level2: Option<Arc<Level2>>,
+    /// How often an idle node looks for rows that others left free, where the store is shared.
+    pub poll: Duration,
     /// Seeds the jitter of retries.
     pub seed: u64,
     /// How long leases that ran out meanwhile wait after a start or an outage, so that workers
@@ -92,6 +94,7 @@ impl Default for EngineSettings {
             reserve: Reserve::default(),
             path: None,
             level2: None,
+            poll: Duration::from_millis(50),
             seed: 1,
             lease_grace: Duration::from_secs(5),
             wake: Arc::new(|_| ()),
@@ -278,6 +281,9 @@ fn start_readers(
     Ok(asks)
 }
 
+/// The same where nobody else writes: only what this node left free can be there.
+const ALONE_POLL: Duration = Duration::from_secs(1);
+
 fn writer_settings(
     settings: &EngineSettings,
     registry: &Registry,
@@ -289,6 +295,7 @@ fn writer_settings(
         window: settings.window,
         crashes_max: settings.crashes_max,
         is_shared,
+        poll: if is_shared { settings.poll } else { ALONE_POLL },
         seed: settings.seed,
         lease_grace: settings.lease_grace,
     }

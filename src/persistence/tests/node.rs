@@ -152,6 +152,7 @@ impl Node {
             window,
             crashes_max: 3,
             is_shared: id != NodeId(0),
+            poll: Duration::from_secs(1),
             seed: 1,
             lease_grace: Duration::ZERO,
         };

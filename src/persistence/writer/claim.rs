@@ -31,7 +31,7 @@ impl Writer {
             self.pending.ids_wanted = Self::ID_BLOCK;
         }
         let poll = self.views.take_claim_now()
-            || self.polled_at.is_none_or(|at| mono.since(at) >= Self::POLL);
+            || self.polled_at.is_none_or(|at| mono.since(at) >= self.poll);
         if poll {
             self.polled_at = Some(mono);
             let remote = self.kinds.remote();

@@ -98,7 +98,7 @@ impl Writer {
 
     fn note_outage(&mut self, error: &StoreError, mono: Mono) {
         let wait = if let Some(outage) = &self.outage {
-            (outage.wait * 2).min(Self::POLL)
+            (outage.wait * 2).min(Self::PAUSE_MAX)
         } else {
             log::error!("failed to {error}; the batch is kept and sent again");
             Duration::from_millis(20)

@@ -59,6 +59,8 @@ pub struct WriterSettings {
     pub crashes_max: u8,
     /// Whether other nodes share the store, so that the rest of a backlog is better left to them.
     pub is_shared: bool,
+    /// How often free rows are looked for when nothing else says that there are some.
+    pub poll: Duration,
     /// Seeds the jitter of retries.
     pub seed: u64,
     /// How long leases rest after a start or an outage before they are taken back: workers that
@@ -121,6 +123,7 @@ pub struct Writer {
     ids: Range<u64>,
     seq: u64,
     crashes_max: u8,
+    poll: Duration,
     random: u64,
     /// What waits in the store of the types that share the bands' rooms.
     backlog: Backlog,
@@ -161,8 +164,8 @@ impl Writer {
     const PATIENCE: Duration = Duration::from_millis(1200);
     /// How long the requests in a batch may wait for a store that does not say what became of it.
     const DOUBT: Duration = Duration::from_millis(2500);
-    /// How often free rows are looked for when nothing else says that there are some.
-    const POLL: Duration = Duration::from_secs(1);
+    /// The longest pause before a store that did not do as it should is asked again.
+    const PAUSE_MAX: Duration = Duration::from_secs(1);
     /// How long a row may say less than memory does.
     const LAG: Duration = Duration::from_millis(50);
     /// How often others are shown how things stand.
@@ -201,6 +204,7 @@ impl Writer {
             ids,
             seq: 0,
             crashes_max: settings.crashes_max,
+            poll: settings.poll,
             random: settings.seed | 1,
             backlog: Backlog::unknown(),
             withdrawn: VecDeque::new(),
@@ -276,7 +280,9 @@ impl Writer {
         let again = again.map_or(longest, |outage| outage.try_at.since(mono));
         let ripe = self.lessees.next_ripe().filter(|_| room && self.under_way.is_none());
         let ripe = ripe.map_or(longest, |due| Duration::from_millis(due.since_ms(now)));
-        late.min(again).min(due).min(ripe).min(longest)
+        let polled = self.polled_at.filter(|_| !sent && self.outage.is_none());
+        let poll = polled.map_or(longest, |at| self.poll.saturating_sub(mono.since(at)));
+        late.min(again).min(due).min(ripe).min(poll).min(longest)
     }
 
     fn take_requests(&mut self, now: TimeMs, mono: Mono) -> bool {

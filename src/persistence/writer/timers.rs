@@ -76,7 +76,10 @@ impl Writer {
             Status::Scheduled { due } | Status::Retrying { due } if due > now => {
                 self.set_timer(id, due);
             }
-            Status::Scheduled { .. } | Status::Retrying { .. } => self.ripen(id, now),
+            // Pending is what an application made in the store itself and nobody had seen.
+            Status::Pending | Status::Scheduled { .. } | Status::Retrying { .. } => {
+                self.ripen(id, now);
+            }
             _ => {}
         }
     }

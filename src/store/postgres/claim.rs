@@ -8,7 +8,7 @@ use super::session::Session;
 use super::types::Types;
 use crate::domain::{StatusKind, Task, TaskId, TimeMs};
 use crate::store::tally::Sort;
-use crate::store::{ClaimAsk, Claimed, Incarnation, StoreError, Stored, Taker};
+use crate::store::{Batch, ClaimAsk, Claimed, Committed, Incarnation, StoreError, Stored, Taker};
 
 /// The rows a claim takes: the first that are due, each node passing over what another one is just
 /// taking, until a limit is reached. Twice as many are looked at as are wanted, so that two nodes
@@ -59,6 +59,49 @@ const WAS: usize = 36;
 const WAS_DUE: usize = 37;
 const LOCKED: usize = 38;
 
+/// Whether a batch only looks for rows to take, as an idle node does again and again.
+pub(super) fn only_looks(batch: &Batch) -> bool {
+    batch.units.is_empty()
+        && batch.beats.is_empty()
+        && batch.fetch.is_empty()
+        && batch.ids_wanted == 0
+}
+
+/// Whether there is a row that a claim could take, or a lease that has run out. Asking costs no
+/// write; a transaction that locks the node's row does, even where it finds nothing.
+pub(super) fn is_worth_it(
+    session: &mut Session,
+    types: &Types,
+    batch: &Batch,
+) -> Result<bool, StoreError> {
+    let asks = batch.claims.iter().filter(|ask| ask.limit > 0);
+    let bands = asks.clone().flat_map(|ask| ask.bands.in_order()).map(|band| band.rank() as i32);
+    let wanted = asks.clone().flat_map(|ask| ask.types.iter());
+    let wanted = wanted.filter_map(|name| types.number(name)).collect();
+    let due_by = asks.map(|ask| ask.due_by.0).max().unwrap_or(i64::MIN);
+    let ended_by = batch.expired.map_or(i64::MIN, |ask| ask.due_by.0);
+    let rows = session.query(
+        "SELECT EXISTS (
+             SELECT 1 FROM unnest($1::integer[]) AS b (band)
+             CROSS JOIN unnest($2::integer[]) AS y (type_id)
+             CROSS JOIN LATERAL (
+                 SELECT 1 FROM taskscheduler.tasks t
+                 WHERE t.owner IS NULL AND t.status <> 3 AND t.status <> 5
+                   AND t.band = b.band AND t.type_id = y.type_id AND t.due <= $3 LIMIT 1) free)
+         OR EXISTS (
+             SELECT 1 FROM taskscheduler.tasks
+             WHERE owner IS NULL AND status = 3 AND due <= $4)",
+        &[&distinct(bands.collect()), &distinct(wanted), &due_by, &ended_by],
+    )?;
+    Ok(rows.first().is_none_or(|row| row.get(0)))
+}
+
+/// What a batch answers that only looked and found nothing.
+pub(super) fn nothing(batch: &Batch) -> Committed {
+    let none = |ask: &ClaimAsk| Claimed { has_more: ask.limit == 0, ..Claimed::default() };
+    Committed { claimed: batch.claims.iter().map(none).collect(), ..Committed::default() }
+}
+
 /// Answers one claim.
 pub(super) fn claim(
     session: &mut Session,
@@ -108,10 +151,10 @@ pub(super) fn claim(
     Ok(Claimed { tasks: in_order(&rows, types)?, has_more })
 }
 
-fn distinct(mut types: Vec<i32>) -> Vec<i32> {
-    types.sort_unstable();
-    types.dedup();
-    types
+fn distinct(mut numbers: Vec<i32>) -> Vec<i32> {
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }
 
 /// Tasks that a lease started were waiting before.

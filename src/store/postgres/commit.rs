@@ -62,8 +62,11 @@ impl PostgresStore {
 
     fn try_commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
         self.learn_types(batch)?;
-        self.make_missing_days(batch)?;
         let life = self.life()?;
+        if claim::only_looks(batch) && !claim::is_worth_it(&mut self.session, &self.types, batch)? {
+            return Ok(claim::nothing(batch));
+        }
+        self.make_missing_days(batch)?;
         match self.write_batch(batch, life) {
             Ok((committed, end)) => self.end(batch, committed, &end),
             Err(error) => {

@@ -64,6 +64,7 @@ pub(super) fn engine(config: &Config, now: TimeMs) -> EngineSettings {
         },
         slots_waiting_max: config.thread_pool.queue_capacity,
         path: Some(config.node.data.clone()),
+        poll: config.node.poll_interval,
         seed: seed(now),
         ..EngineSettings::default()
     }
