@@ -204,7 +204,8 @@ impl Writer {
         desk.handed_count += names.len();
         desk.handed.push_back(id);
         desk.handed_tasks.insert(id, names);
-        while desk.handed_count > Desk::HANDED_MAX
+        // Wishes that were withdrawn leave their place here, so the places are bounded too.
+        while (desk.handed_count > Desk::HANDED_MAX || desk.handed.len() > Desk::HANDED_MAX)
             && let Some(oldest) = desk.handed.pop_front()
         {
             let gone = desk.handed_tasks.remove(&oldest);
