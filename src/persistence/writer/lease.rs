@@ -27,7 +27,8 @@ pub(super) struct Desk {
     handed_tasks: HashMap<WaitId, Vec<(TaskId, Epoch)>, RandomState>,
     handed_count: usize,
     /// Leased tasks that stay in memory, oldest first, so that completing one needs no look-up.
-    kept: VecDeque<(TaskId, Epoch)>,
+    /// Each has its weight, which counts until its place here is given up.
+    kept: VecDeque<(TaskId, Epoch, usize)>,
     kept_bytes: usize,
 }
 
@@ -223,14 +224,14 @@ impl Writer {
         }
         let live = self.live.insert(LiveTask::new(task, Home::Free));
         live.doing = Doing::Leased;
-        self.desk.kept.push_back((id, epoch));
+        self.desk.kept.push_back((id, epoch, weight));
         self.desk.kept_bytes += weight;
         while (self.desk.kept.len() > Desk::KEPT_MAX || self.desk.kept_bytes > Desk::KEPT_BYTES_MAX)
-            && let Some((id, epoch)) = self.desk.kept.pop_front()
+            && let Some((id, epoch, weight)) = self.desk.kept.pop_front()
         {
+            self.desk.kept_bytes -= weight;
             self.let_leased_go(id, epoch);
         }
-        self.desk.kept_bytes = if self.desk.kept.is_empty() { 0 } else { self.desk.kept_bytes };
     }
 
     /// A kept task leaves memory, at once or when what concerns it is settled.
@@ -239,8 +240,6 @@ impl Writer {
             return;
         };
         live.doing = Doing::Nothing;
-        let weight = live.task.spec.weight();
-        self.desk.kept_bytes = self.desk.kept_bytes.saturating_sub(weight);
         self.let_visitor_go(id);
     }
 
