@@ -2,7 +2,7 @@
 //! not stop.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -136,7 +136,14 @@ fn a_run_that_ignores_its_deadline_is_given_up_and_another_thread_goes_on() {
     begun.recv_timeout(LONG).unwrap();
     (0..2).for_each(|_| tell.send(()).unwrap());
     assert!(matches!(bench.report().what, Happened::Ended(_, Outcome::Done(None))));
+    // The thread that was given up says nothing when it comes back; it only no longer counts.
+    let latest = Instant::now() + LONG;
+    while bench.slots.tick().stuck > 0 {
+        assert!(Instant::now() < latest, "the thread did not come back");
+        std::thread::yield_now();
+    }
     assert_eq!(bench.slots.stop(LONG, LONG), Stopped::Clean);
+    assert!(bench.stage.reported().is_empty());
 }
 
 #[test]
