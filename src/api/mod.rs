@@ -13,6 +13,7 @@ mod access;
 mod ask;
 mod callers;
 mod desk;
+mod docs;
 mod exchange;
 pub mod gate;
 mod guard;

@@ -46,6 +46,8 @@ pub(crate) enum Route {
     Logger,
     /// Sets that.
     SetLogger,
+    /// What all paths are, for programs.
+    Document,
     /// A file of the page.
     Page(Asset),
     /// What the path knows, for `OPTIONS`.
@@ -93,6 +95,8 @@ pub(crate) const TEMPLATES: &[&str] = &[
     "/api/v1/leases/fail",
     "/api/v1/leases/release",
     "/api/v1/workers",
+    "/openapi.json",
+    "/docs",
 ];
 
 const READ: &str = "GET, HEAD, OPTIONS";
@@ -130,6 +134,7 @@ impl Route {
             Route::Loggers => 20,
             Route::Logger | Route::SetLogger => 21,
             Route::Samples => 22,
+            Route::Page(Asset::Docs) => 31,
             Route::Page(_) => 23,
             Route::Lease => 24,
             Route::Report(Report::Heartbeat) => 25,
@@ -137,6 +142,7 @@ impl Route {
             Route::Report(Report::Fail) => 27,
             Route::Report(Report::Release) => 28,
             Route::Workers => 29,
+            Route::Document => 30,
         })
     }
 
@@ -167,6 +173,7 @@ impl Route {
             | Route::Liveness
             | Route::Readiness
             | Route::Links
+            | Route::Document
             | Route::Page(_)
             | Route::Allowed(_) => None,
         }
@@ -220,6 +227,7 @@ fn place(method: &Method, path: &str) -> Result<(&'static str, Option<Route>), P
         };
     }
     match path {
+        "/openapi.json" => Ok(read(Route::Document)),
         "/actuator" => Ok(read(Route::Links)),
         "/actuator/info" => Ok(read(Route::About)),
         "/actuator/prometheus" | "/metrics" => Ok(read(Route::Samples)),

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use super::accept;
 use super::access::Scope;
 use super::desk::Desk;
+use super::docs;
 use super::exchange::Exchange;
 use super::guard;
 use super::leases::requests;
@@ -118,6 +119,7 @@ fn dispatch(mut exchange: Exchange) {
         Ok(Route::Health(detail)) => health::components(exchange, detail),
         Ok(Route::Liveness) => health::liveness(exchange),
         Ok(Route::Readiness) => health::readiness(exchange),
+        Ok(Route::Document) => docs::serve(exchange),
         Ok(Route::Page(asset)) => ui::serve(exchange, asset),
         Ok(Route::Links) => actuator::links(exchange),
         Ok(Route::About) => actuator::about(exchange),

@@ -129,3 +129,17 @@ fn long_answers_are_packed_for_those_who_ask() {
     let heads = [("Content-Type", "application/json"), ("Accept-Encoding", "gzip")];
     assert_eq!(api.send("POST", "/api/v1/tasks", &heads, body).header("Content-Encoding"), None);
 }
+
+#[test]
+fn the_document_and_its_page_are_served_and_need_nothing_else() {
+    let mut api = Api::shared();
+    let told = api.get("/openapi.json");
+    assert_eq!((told.code, told.header("Content-Type")), (200, Some("application/json")));
+    assert_eq!(told.json()["openapi"], "3.1.0");
+    let page = api.get("/docs");
+    let policy = page.header("Content-Security-Policy").unwrap_or_default();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
+    for file in ["/ui/docs.js", "/ui/docs.css"] {
+        assert!(page.body.contains(file) && api.get(file).code == 200, "{file}");
+    }
+}

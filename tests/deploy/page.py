@@ -97,6 +97,33 @@ def an_empty_server_says_how_to_begin_and_what_it_says_works():
             assert browser.complaints() == []
 
 
+def the_page_of_the_api_shows_every_call_and_what_it_shows_works():
+    with ground() as folder, Server(pathlib.Path(folder, "data")) as server:
+        document = server.call("/openapi.json")[1]
+        calls = {one["operationId"] for path in document["paths"].values() for one in path.values()}
+        with Browser() as browser:
+            browser.go(server.url + "/docs#submitTask")
+            shown = "return [...document.querySelectorAll('#calls .call')].map((box) => box.id)"
+            until(lambda: set(browser.run(shown)) == calls, "every call is there")
+            look_at(browser, "docs")
+            # The address named one, so it is open; its example is a command that works.
+            until(lambda: browser.text("#submitTask pre"), "the call that was named is open")
+            words = browser.text("#submitTask")
+            for word in ["Idempotency-Key", "scope submit", "TaskSubmission", "outcome-unknown"]:
+                assert word in words, words
+            example = browser.text("#submitTask pre")
+            subprocess.run(["bash", "-c", f"{example} --fail -o /dev/null"], check=True)
+            server.until_status(1, "COMPLETED")
+            browser.run("""
+                const find = document.getElementById('find');
+                find.value = 'leasetoken worker';
+                find.dispatchEvent(new Event('input'));
+            """)
+            left = browser.run(shown.replace(".call'", ".call:not([hidden])'"))
+            assert "heartbeat" in left and "statistics" not in left, left
+            assert browser.complaints() == []
+
+
 def its_figures_are_those_of_the_api_while_load_runs():
     types = ["NOOP", "NOOP", "NOOP", "ECHO", "FAIL"]
 
@@ -304,6 +331,7 @@ def where_tokens_are_wanted_the_page_asks_for_one_and_keeps_it_for_this_tab():
 if __name__ == "__main__":
     check(
         an_empty_server_says_how_to_begin_and_what_it_says_works,
+        the_page_of_the_api_shows_every_call_and_what_it_shows_works,
         its_figures_are_those_of_the_api_while_load_runs,
         retry_and_cancel_do_what_their_buttons_say,
         what_a_client_sent_is_never_more_than_text,

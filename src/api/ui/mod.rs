@@ -1,4 +1,4 @@
-//! The first page: how the server is, live, in a browser; served from the binary.
+//! The pages for people, served from the binary: how the server is, live, and what its API is.
 //!
 //! Promise: the page asks nobody but the server it came from, and nothing that a client ever sent
 //! is read as markup: the policy below allows scripts and styles from these files alone, and the
@@ -17,6 +17,9 @@ pub(crate) enum Asset {
     Ask,
     Lists,
     Words,
+    Docs,
+    DocsStyle,
+    DocsMain,
 }
 
 /// What a browser may do with the page: take these files, ask this server, and nothing else.
@@ -35,6 +38,9 @@ impl Asset {
             "/ui/ask.js" => Asset::Ask,
             "/ui/lists.js" => Asset::Lists,
             "/ui/words.js" => Asset::Words,
+            "/docs" => Asset::Docs,
+            "/ui/docs.css" => Asset::DocsStyle,
+            "/ui/docs.js" => Asset::DocsMain,
             _ => return None,
         })
     }
@@ -48,11 +54,14 @@ impl Asset {
             Asset::Ask => (Media::Script, include_bytes!("ask.js")),
             Asset::Lists => (Media::Script, include_bytes!("lists.js")),
             Asset::Words => (Media::Script, include_bytes!("words.js")),
+            Asset::Docs => (Media::Html, include_bytes!("../docs/docs.html")),
+            Asset::DocsStyle => (Media::Css, include_bytes!("../docs/docs.css")),
+            Asset::DocsMain => (Media::Script, include_bytes!("../docs/docs.js")),
         }
     }
 }
 
-/// `GET /` and what the page loads. It tells nothing that needs a token: the page asks the API.
+/// `GET /`, `GET /docs` and what these pages load. They tell nothing that needs a token.
 pub(crate) fn serve(exchange: Exchange, asset: Asset) {
     let (media, bytes) = asset.content();
     exchange.answer(Reply { media, policy: POLICY, ..Reply::new(200, bytes.to_vec()) });
@@ -62,7 +71,7 @@ pub(crate) fn serve(exchange: Exchange, asset: Asset) {
 mod tests {
     use super::*;
 
-    const ALL: [(Asset, &str); 7] = [
+    const ALL: [(Asset, &str); 10] = [
         (Asset::Page, "/"),
         (Asset::Style, "/ui/style.css"),
         (Asset::Icon, "/ui/icon.svg"),
@@ -70,6 +79,9 @@ mod tests {
         (Asset::Ask, "/ui/ask.js"),
         (Asset::Lists, "/ui/lists.js"),
         (Asset::Words, "/ui/words.js"),
+        (Asset::Docs, "/docs"),
+        (Asset::DocsStyle, "/ui/docs.css"),
+        (Asset::DocsMain, "/ui/docs.js"),
     ];
 
     fn text(asset: Asset) -> &'static str {

@@ -19,6 +19,11 @@ const WAIT_MS_MAX: u64 = 30_000;
 const LEASE_MS: std::ops::RangeInclusive<u64> = 1000..=3_600_000;
 const LEASE_MS_DEFAULT: u64 = 30_000;
 
+/// The fields of a wish for leases.
+pub(crate) const ASK_FIELDS: &[&str] = &["workerId", "taskTypes", "maxTasks", "waitMs", "leaseMs"];
+/// The fields of a report; who sends it is wanted of a heartbeat only.
+pub(crate) const REPORT_FIELDS: &[&str] = &["workerId", "leases"];
+
 /// Under which rules bodies are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
@@ -57,13 +62,12 @@ pub(crate) enum Says {
 
 /// Reads a wish for leases.
 pub(crate) fn lease(body: &[u8], rules: Rules) -> Result<LeaseAsk, Problem> {
-    const FIELDS: &[&str] = &["workerId", "taskTypes", "maxTasks", "waitMs", "leaseMs"];
     let (mut faults, text) = (Faults::new(rules.compatibility), as_text(body)?);
     let (mut worker, mut types) = (None, Vec::new());
     let (mut tasks_max, mut wait_ms, mut lease_ms) = (None, None, None);
     let mut scan = Scan::new(text, 0);
     faults
-        .object(&mut scan, FIELDS, |faults, field, scan| {
+        .object(&mut scan, ASK_FIELDS, |faults, field, scan| {
             match field {
                 "workerId" => worker = faults.name(field, WORKER_CHARS_MAX, scan)?,
                 "taskTypes" => types = type_names(faults, scan)?,
@@ -107,13 +111,11 @@ pub(crate) fn report(
     report: Report,
     rules: Rules,
 ) -> Result<(Option<String>, Vec<Item>), Problem> {
-    let fields: &[&str] =
-        if report == Report::Heartbeat { &["workerId", "leases"] } else { &["leases", "workerId"] };
     let (mut faults, text) = (Faults::new(rules.compatibility), as_text(body)?);
     let (mut worker, mut items) = (None, None);
     let mut scan = Scan::new(text, 0);
     faults
-        .object(&mut scan, fields, |faults, field, scan| {
+        .object(&mut scan, REPORT_FIELDS, |faults, field, scan| {
             if field == "workerId" {
                 worker = faults.name(field, WORKER_CHARS_MAX, scan)?;
                 return Ok(());
@@ -139,16 +141,20 @@ pub(crate) fn report(
     faults.finish((worker, items.unwrap_or_default()))
 }
 
-fn item(faults: &mut Faults, report: Report, rules: Rules, scan: &mut Scan<'_>) -> Step<Item> {
-    let fields: &[&str] = match report {
+/// The fields of one item of a report.
+pub(crate) fn item_fields(report: Report) -> &'static [&'static str] {
+    match report {
         Report::Heartbeat => &["leaseToken", "progress"],
         Report::Complete => &["leaseToken", "result"],
         Report::Fail => &["leaseToken", "error", "retryable", "retryAfterMs"],
         Report::Release => &["leaseToken"],
-    };
+    }
+}
+
+fn item(faults: &mut Faults, report: Report, rules: Rules, scan: &mut Scan<'_>) -> Step<Item> {
     let (mut token, mut progress, mut result) = (None, None, None);
     let (mut error, mut retryable, mut retry_after_ms) = (None, None, None);
-    faults.object(scan, fields, |faults, field, scan| {
+    faults.object(scan, item_fields(report), |faults, field, scan| {
         match field {
             "leaseToken" => token = faults.text(field, scan)?.map(String::from),
             "progress" => progress = faults.integer(field, 0..=100, scan)?,

@@ -11,7 +11,7 @@ use crate::store::{SortField, Sorting};
 const PARAMS_MAX: usize = 64;
 
 /// The names users sort by.
-const SORTS: [(&str, SortField); 8] = [
+pub(crate) const SORTS: [(&str, SortField); 8] = [
     ("id", SortField::Id),
     ("createdAt", SortField::CreatedAt),
     ("updatedAt", SortField::UpdatedAt),

@@ -13,7 +13,7 @@ use crate::api::time;
 use crate::domain::{Draft, Limits, Payload, Submission};
 
 /// The fields a task may be submitted with; a field's place is its bit among those seen.
-const FIELDS: [&str; 12] = [
+pub(crate) const FIELDS: [&str; 12] = [
     "taskName",
     "taskType",
     "priority",
