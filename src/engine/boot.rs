@@ -141,7 +141,7 @@ impl Engine {
         let identity = identity(&settings, &*store, &pins, signing_key);
         let second = Second::new(settings.level2.clone());
         let readers = second.readers(&*store, settings.readers)?;
-        let store = second.over(store)?;
+        let (store, teller) = second.over(store)?;
 
         let seats = Cores::seats_for(pins.cpus.len());
         let (lanes, seats) = Entrance::new(seats, settings.lanes);
@@ -151,8 +151,9 @@ impl Engine {
         let (line, line_end) = line(0);
         let (chores, chores_in) = bounded(64);
         let views = Arc::new(Views::default());
-        let start_until = start_until(&lanes, &pool);
-        let neighbours = Neighbours::join(&*store, &clock, &views, start_until, &posts.mailbox)?;
+        let (mail, until) = (&posts.mailbox, start_until(&lanes, &pool));
+        let neighbours = Neighbours::join(&*store, &clock, &views, until, mail, teller)?;
+        let summons = neighbours.as_ref().map(|(neighbours, _)| neighbours.summons());
         let (neighbours, errands) = neighbours.unzip();
         let (lanes_of, views_of) = (Arc::clone(&lanes), Arc::clone(&views));
         let wake = settings.wake.clone();
@@ -177,7 +178,7 @@ impl Engine {
         }
 
         let Posts { mailbox, bell, .. } = posts;
-        second.listen(&views, &bell, &stop)?;
+        second.listen(&views, &bell, summons, &stop)?;
         let running = Mutex::new(Some(Running { runners, writer_over, bell, housekeeping }));
         let reads = asks;
         Ok(Engine {

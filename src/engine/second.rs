@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
+use super::nodes::Summons;
 use super::threads::text_of;
 use super::vitals::LevelReads;
 use crate::persistence::{Bell, Views};
 use crate::store::redis::{
-    CourierStep, Level2, Level2Vitals, Leveled, LeveledReader, Listener, Notice, ReadCounts,
+    CourierStep, Level2, Level2Vitals, Leveled, LeveledReader, Listener, Notice, ReadCounts, Teller,
 };
 use crate::store::{Reader, Store, StoreError};
 
@@ -32,17 +33,18 @@ impl Second {
         Second { level2, counts: Arc::default() }
     }
 
-    /// Puts it over a store; a thread brings there what its commits leave.
-    pub fn over(&self, store: Box<dyn Store>) -> std::io::Result<Box<dyn Store>> {
-        let Some(level2) = &self.level2 else { return Ok(store) };
+    /// Puts it over a store; a thread brings there what its commits leave, and what is told.
+    pub fn over(&self, store: Box<dyn Store>) -> std::io::Result<(Box<dyn Store>, Option<Teller>)> {
+        let Some(level2) = &self.level2 else { return Ok((store, None)) };
         let (leveled, mut courier) = Leveled::over(store, Arc::clone(level2));
+        let teller = leveled.teller();
         spawn(
             "courier",
             move || {
                 while step("courier", || courier.step()) != Some(CourierStep::Over) {}
             },
         )?;
-        Ok(Box::new(leveled))
+        Ok((Box::new(leveled), Some(teller)))
     }
 
     /// Readers that ask level by level and count which one answered.
@@ -64,6 +66,7 @@ impl Second {
         &self,
         views: &Arc<Views>,
         bell: &Bell,
+        summons: Option<Summons>,
         stop: &Receiver<()>,
     ) -> std::io::Result<()> {
         let Some(level2) = &self.level2 else { return Ok(()) };
@@ -76,9 +79,17 @@ impl Second {
                 let heard = step("listener", || listener.step(Self::HEAR));
                 // Where Redis does not answer it is looked at again a little later.
                 wait = if matches!(heard, Some(Ok(_))) { Duration::ZERO } else { Self::HEAR };
-                if let Some(Ok(Some(Notice::Free))) = heard {
-                    views.claim_now();
-                    bell.ring();
+                match heard {
+                    Some(Ok(Some(Notice::Free))) => {
+                        views.claim_now();
+                        bell.ring();
+                    }
+                    Some(Ok(Some(Notice::Wish(node)))) => {
+                        if let Some(summons) = &summons {
+                            summons.hear(node);
+                        }
+                    }
+                    _ => {}
                 }
             }
         })

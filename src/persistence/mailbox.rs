@@ -50,7 +50,7 @@ pub struct MailboxSizes {
 /// The writer's ends.
 #[derive(Debug)]
 pub struct Inbox {
-    pub(super) requests: Receiver<Message>,
+    pub(crate) requests: Receiver<Message>,
     pub(super) reports: Receiver<Vec<Report>>,
     pub(super) settled: Receiver<Settled>,
     pub(super) lines: Receiver<Line>,

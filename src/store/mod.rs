@@ -41,7 +41,7 @@ pub use query::{
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::domain::{StatusKind, Task, TaskId, TimeMs};
+use crate::domain::{BandMap, StatusKind, Task, TaskId, TimeMs};
 
 /// What a store promises when a commit returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,10 +64,11 @@ pub trait Store: Send {
     /// said what became of it.
     fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError>;
 
-    /// Ids of rows that may be free and due, earliest first. The claims of the next commit, and of
-    /// no other, take what they can of these before they look for more; what is not free, or not
-    /// what a claim asks for, is passed over. A store that gains nothing by it need not listen.
-    fn hint(&mut self, _ids: Vec<TaskId>) {}
+    /// Ids of rows of each band that may be free and due, earliest first. The claims of the next
+    /// commit, and of no other, take what they can of these before they look for more; what is not
+    /// free, or not what a claim asks for, is passed over. A store that gains nothing by it need
+    /// not listen.
+    fn hint(&mut self, _ids: BandMap<Vec<TaskId>>) {}
 
     /// What became of a batch whose commit gave no answer: `Some` if it is stored, `None` if it is
     /// not and never will be. Whatever session sent it is ended first. What the batch asked for

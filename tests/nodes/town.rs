@@ -17,6 +17,8 @@ use crate::ledger::server::{Deadline, Server, Starting, stock};
 pub struct Town {
     pub account: Account,
     folder: tempfile::TempDir,
+    settings: Vec<(&'static str, String)>,
+    redis: Option<String>,
 }
 
 impl Town {
@@ -25,18 +27,54 @@ impl Town {
     }
 
     pub fn on(cluster: &Cluster) -> Town {
-        Town { account: cluster.account(), folder: tempfile::tempdir().expect("a folder") }
+        let (account, folder) = (cluster.account(), tempfile::tempdir().expect("a folder"));
+        Town { account, folder, settings: Vec::new(), redis: None }
+    }
+
+    /// A Redis beside the database.
+    pub fn with_redis(mut self, url: &str) -> Town {
+        self.redis = Some(url.to_owned());
+        self
+    }
+
+    /// What every node started from now on is told by its environment.
+    pub fn set(mut self, key: &'static str, value: &str) -> Town {
+        self.settings.push((key, value.to_owned()));
+        self
     }
 
     /// Starts the node of this name, again or for the first time.
     pub fn node(&self, name: &str) -> Server {
-        Starting::new(self.command(name)).ready()
+        Starting::new(self.command(name, &self.account.url())).ready()
     }
 
-    fn command(&self, name: &str) -> Command {
+    /// The same, with another way to the database.
+    pub fn node_by(&self, name: &str, database_url: &str) -> Server {
+        Starting::new(self.command(name, database_url)).ready()
+    }
+
+    /// The same, with a configuration file of its own.
+    pub fn node_with(&self, name: &str, config: &str) -> Server {
+        let file = self.folder.path().join(format!("{name}.toml"));
+        std::fs::write(&file, config).expect("a file");
+        let mut command = self.command(name, &self.account.url());
+        command.arg("--config").arg(file);
+        Starting::new(command).ready()
+    }
+
+    /// How the database is reached through this port.
+    pub fn url_by(&self, port: u16) -> String {
+        Account { port, ..self.account.clone() }.url()
+    }
+
+    fn command(&self, name: &str, database_url: &str) -> Command {
         let data: PathBuf = self.folder.path().join(name);
         let mut command = stock(&data);
-        command.args(["--database-url", &self.account.url(), "--cores", "1"]);
+        command.args(["--database-url", database_url, "--cores", "1"]);
+        if let Some(url) = &self.redis {
+            command.args(["--redis-url", url]);
+        }
+        command.envs(self.settings.iter().map(|(key, value)| (*key, value)));
         command
     }
 }
@@ -80,13 +118,27 @@ pub fn task(server: &Server, id: u64) -> Value {
     answer.expect("an answer").json()
 }
 
+/// What the metric on the line that starts with this says; nought where there is none.
+pub fn metric(server: &Server, line: &str) -> u64 {
+    let answer = Client::new(server.address).get("/metrics").expect("an answer");
+    let value = answer.body.lines().find_map(|told| told.strip_prefix(line));
+    value.and_then(|value| value.trim().parse::<f64>().ok()).map_or(0, |value| value as u64)
+}
+
+/// How long something took.
+pub fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
+    let clock = SystemClock::new();
+    let done = what();
+    (done, Duration::from_micros(clock.mono().0))
+}
+
 /// Waits until it is so.
 pub fn wait_until(what: &str, wait: Duration, mut is_so: impl FnMut() -> bool) -> Duration {
     let deadline = Deadline::after(wait);
     let (_keep, nothing) = std::sync::mpsc::channel::<()>();
     while !is_so() {
         assert!(!deadline.is_over(), "not within {wait:?}: {what}");
-        let _ = nothing.recv_timeout(Duration::from_millis(50));
+        let _ = nothing.recv_timeout(Duration::from_millis(20));
     }
     wait.saturating_sub(deadline.left())
 }

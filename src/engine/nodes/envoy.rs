@@ -17,7 +17,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use super::words;
 use crate::clock::{Clock, Mono};
 use crate::domain::{Command, TaskId};
-use crate::persistence::{Answer, Mailbox, Message, Receipt, Refusal, Seen, Views};
+use crate::persistence::{Answer, Bell, Mailbox, Message, Receipt, Refusal, Seen, Views};
+use crate::store::redis::{Notice, Teller};
 use crate::store::{Incarnation, Nodes, Reader, StoreError, Wish, WishId};
 
 /// A command on a task that another node holds.
@@ -79,6 +80,29 @@ pub(in crate::engine) struct Envoy {
     hear: Sender<Heard>,
     heard: Receiver<Heard>,
     looked_at: Option<Mono>,
+    /// Rings when there is something to do before the time has come to look.
+    bell: Bell,
+    rung: Receiver<()>,
+    /// Tells others at once that there is a wish for them, where there is a way to.
+    teller: Option<Teller>,
+}
+
+/// Calls the envoy to the inbox.
+#[derive(Clone)]
+pub(in crate::engine) struct Summons {
+    own: Incarnation,
+    views: Arc<Views>,
+    bell: Bell,
+}
+
+impl Summons {
+    /// Somebody says that there is a wish for this node.
+    pub fn hear(&self, node: Incarnation) {
+        if node == self.own {
+            self.views.look_into_inbox();
+            self.bell.ring();
+        }
+    }
 }
 
 impl Envoy {
@@ -97,8 +121,10 @@ impl Envoy {
         views: Arc<Views>,
         mailbox: Mailbox,
         errands: Receiver<Errand>,
+        teller: Option<Teller>,
     ) -> Envoy {
         let (hear, heard) = bounded(Self::TOGETHER_MAX);
+        let (bell, rung) = Bell::new();
         Envoy {
             nodes,
             reader,
@@ -111,7 +137,21 @@ impl Envoy {
             hear,
             heard,
             looked_at: None,
+            bell,
+            rung,
+            teller,
         }
+    }
+
+    /// What calls it before its time.
+    pub fn summons(&self) -> Summons {
+        let (views, bell) = (Arc::clone(&self.views), self.bell.clone());
+        Summons { own: self.nodes.own(), views, bell }
+    }
+
+    /// Rings when a step is worth it at once.
+    pub fn rung(&self) -> &Receiver<()> {
+        &self.rung
     }
 
     /// The channel whose messages are worth a step at once.
@@ -156,8 +196,16 @@ impl Envoy {
                 return;
             }
         };
+        let holders: HashSet<Incarnation> = wishes.iter().map(|wish| wish.holder).collect();
+        self.tell(holders.into_iter().map(Notice::Wish).collect());
         for (id, Errand { wish, receipt }) in ids.into_iter().zip(errands) {
             self.open.insert(id, Open { task: wish.task, receipt, since: now });
+        }
+    }
+
+    fn tell(&self, notices: Vec<Notice>) {
+        if let Some(teller) = &self.teller {
+            teller.tell(notices);
         }
     }
 
@@ -176,9 +224,12 @@ impl Envoy {
             if !is_new {
                 continue;
             }
-            let hear = self.hear.clone();
+            let (hear, bell) = (self.hear.clone(), self.bell.clone());
             // As many fit in as are under way at most.
-            let receipt = Receipt::new(move |answer| drop(hear.try_send((id, answer))));
+            let receipt = Receipt::new(move |answer| {
+                drop(hear.try_send((id, answer)));
+                bell.ring();
+            });
             if self.mailbox.post(Message::Do(wish.task, wish.command, receipt)).is_err() {
                 self.under_way.remove(&id);
             }
@@ -191,7 +242,10 @@ impl Envoy {
         for (id, answer) in self.heard.try_iter() {
             self.under_way.remove(&id);
             match answer {
-                Err(Refusal::HeldElsewhere(holder)) => pass_on(&mut *self.nodes, id, holder),
+                Err(Refusal::HeldElsewhere(holder)) => {
+                    pass_on(&mut *self.nodes, id, holder);
+                    self.tell(vec![Notice::Wish(holder)]);
+                }
                 // It stays where it is, and is tried again.
                 Err(error) if is_passing(&error) => {}
                 answer => answers.push((id, words::of(&answer))),

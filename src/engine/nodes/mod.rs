@@ -13,13 +13,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, select};
 
 use envoy::Envoy;
-pub(super) use envoy::Errands;
+pub(super) use envoy::{Errands, Summons};
 use keeper::Keeper;
 pub(super) use keeper::StartUntil;
 
 use super::threads::{self, Fatal};
 use crate::clock::Clock;
 use crate::persistence::{Mailbox, Views};
+use crate::store::redis::Teller;
 use crate::store::{Store, StoreError};
 
 /// How often the keeper looks whether something is due.
@@ -40,6 +41,7 @@ impl Neighbours {
         views: &Arc<Views>,
         start_until: StartUntil,
         mailbox: &Mailbox,
+        teller: Option<Teller>,
     ) -> Result<Option<(Neighbours, Errands)>, StoreError> {
         let Some(nodes) = store.nodes()? else { return Ok(None) };
         let Some(inbox) = store.nodes()? else { return Ok(None) };
@@ -48,8 +50,14 @@ impl Neighbours {
         keeper.step()?;
         let (errands, given) = Errands::new();
         let ends = (inbox, store.reader()?);
-        let envoy = Envoy::new(ends, clock_of(), Arc::clone(views), mailbox.clone(), given);
+        let (views, mailbox) = (Arc::clone(views), mailbox.clone());
+        let envoy = Envoy::new(ends, clock_of(), views, mailbox, given, teller);
         Ok(Some((Neighbours { keeper, envoy }, errands)))
+    }
+
+    /// What calls this node to its inbox.
+    pub fn summons(&self) -> Summons {
+        self.envoy.summons()
     }
 
     /// Starts the threads; they end when `stop` is closed.
@@ -67,6 +75,7 @@ impl Neighbours {
             while over.try_recv() == Err(TryRecvError::Empty) {
                 let first = select! {
                     recv(envoy.errands()) -> errand => errand.ok(),
+                    recv(envoy.rung()) -> _ => None,
                     recv(over) -> _ => break,
                     default(envoy.quiet_time()) => None,
                 };

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 
+use super::envoy::{Envoy, Errands};
 use crate::clock::{Clock, ManualClock};
 use crate::domain::{Draft, Limits, StatusKind, Task, TaskId, TimeMs};
 use crate::engine::{Engine, EngineSettings, Fatal};
 use crate::execution::{CoreWish, Registry};
-use crate::persistence::{Answer, Command, Order, Receipt, Refusal};
+use crate::persistence::{
+    Answer, Command, MailboxSizes, Message, Order, Receipt, Refusal, mailbox,
+};
 use crate::store::memory::MemoryDisk;
-use crate::store::{Incarnation, NodeId, Store};
+use crate::store::{Incarnation, NodeId, Store, Wish};
 
 const START: TimeMs = TimeMs(1_700_000_000_000);
 
@@ -176,4 +179,38 @@ fn the_count_of_nodes_follows_who_lives() {
     for nodes in [2, 1] {
         town.await_some("the count", || (a.vitals().nodes == nodes).then_some(()));
     }
+}
+
+#[test]
+fn a_summons_sends_the_envoy_to_its_inbox_before_its_time() {
+    let (disk, clock) = (MemoryDisk::new(), ManualClock::at(START));
+    let (one, other) = (disk.join(NodeId(1), "one"), disk.join(NodeId(2), "other"));
+    let nodes = || one.nodes().unwrap().expect("many may use it");
+    let own = nodes().own();
+    let (posts, inbox) = mailbox(MailboxSizes { requests: 8, reports: 8 });
+    let (_errands, given) = Errands::new();
+    let ends = (nodes(), one.reader().unwrap());
+    let mut envoy =
+        Envoy::new(ends, clock.clone(), Arc::default(), posts.mailbox.clone(), given, None);
+    envoy.step(None);
+    let (task, command) = (TaskId::new(7).unwrap(), Command::Cancel);
+    other.nodes().unwrap().unwrap().post(&[Wish { holder: own, task, command }]).unwrap();
+    envoy.step(None);
+    assert!(inbox.requests.is_empty(), "its time has not come");
+    let summons = envoy.summons();
+    summons.hear(Incarnation(own.0 + 1));
+    envoy.step(None);
+    assert!(inbox.requests.is_empty() && envoy.rung().is_empty(), "it is not meant");
+    summons.hear(own);
+    assert_eq!(envoy.rung().try_recv(), Ok(()));
+    envoy.step(None);
+    let asked = inbox.requests.try_recv();
+    assert!(matches!(asked, Ok(Message::Do(id, Command::Cancel, _)) if id == task));
+    // Nothing more than a look: a notice that lies finds nothing.
+    summons.hear(own);
+    envoy.step(None);
+    assert!(inbox.requests.is_empty());
+    // What the writer answers is passed on at once too.
+    drop(asked);
+    assert_eq!(envoy.rung().try_recv(), Ok(()));
 }

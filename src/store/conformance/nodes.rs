@@ -4,7 +4,7 @@
 //! [`SharedGround`].
 
 use super::sample::{NOW, Sample, batch, fate, fetch, id, insert, update};
-use crate::domain::{Band, Command, Epoch, Holding, Status, Suspicion, TaskId};
+use crate::domain::{Band, BandMap, Command, Epoch, Holding, Status, Suspicion, TaskId};
 use crate::store::{
     Bands, Batch, ClaimAsk, Fate, Incarnation, KeyClaim, NodeId, Nodes, Reaped, Recovered,
     Standing, Store, StoreError, Stored, Taker, Unit, Wish,
@@ -52,9 +52,13 @@ impl Member {
     }
 
     fn claim(&mut self) -> Vec<u64> {
+        self.claim_some(100)
+    }
+
+    fn claim_some(&mut self, limit: u32) -> Vec<u64> {
         let ask = ClaimAsk {
             bands: Bands::One(Band::Medium),
-            limit: 100,
+            limit,
             bytes_max: usize::MAX,
             due_by: NOW,
             types: [std::sync::Arc::from("NOOP")].into(),
@@ -62,6 +66,12 @@ impl Member {
         };
         let committed = self.store.commit(&Batch { claims: vec![ask], ..batch(Vec::new()) });
         committed.unwrap().claimed[0].tasks.iter().map(|task| task.id.get()).collect()
+    }
+
+    fn hint(&mut self, numbers: &[u64]) {
+        let mut ids = BandMap::default();
+        ids[Band::Medium] = numbers.iter().map(|number| id(*number)).collect();
+        self.store.hint(ids);
     }
 
     fn owned(&mut self) -> Vec<u64> {
@@ -97,6 +107,31 @@ pub(crate) fn each_node_holds_its_own_rows_and_sees_whose_the_others_are(fresh: 
     assert_eq!((a.owned(), b.owned()), (vec![1], vec![2, 3]));
     let count: u64 = a.store.reader().unwrap().counts().unwrap().iter().map(|c| c.tasks).sum();
     assert_eq!(count, 3);
+}
+
+pub(crate) fn what_is_hinted_at_is_taken_first_if_it_is_free_and_wanted(fresh: FreshShared<'_>) {
+    let ground = fresh();
+    let (mut a, mut b) = (member(&*ground, 1), member(&*ground, 2));
+    for number in 1..=20 {
+        a.insert(&Sample::new(number).free());
+    }
+    b.hint(&[12, 11]);
+    assert_eq!(b.claim_some(2), [11, 12]);
+    // The hints were for that commit and no other.
+    assert_eq!(b.claim_some(2), [1, 2]);
+    // What lies: held, never there, not wanted, of another band, later, or the same one twice.
+    let later = NOW.plus_ms(1);
+    a.insert(&Sample::new(31).free().of_type("B"));
+    a.insert(&Sample::new(32).free().band(Band::High));
+    a.insert(&Sample::new(33).free().status(Status::Scheduled { due: later }));
+    a.insert(&Sample::new(34).free().status(Status::Paused { due: NOW }));
+    b.hint(&[1, 11, 999, 31, 32, 33, 34, 15, 15]);
+    assert_eq!(b.claim_some(4), [3, 4, 5, 15]);
+    // A node that dies with its hints takes nothing with it.
+    b.hint(&[16, 17]);
+    drop(b);
+    let rest: Vec<u64> = [6..=10, 13..=14, 16..=20].into_iter().flatten().collect();
+    assert_eq!(a.claim(), rest);
 }
 
 pub(crate) fn a_restarted_node_takes_back_its_rows_alone(fresh: FreshShared<'_>) {
@@ -290,6 +325,7 @@ macro_rules! conformance_of_nodes {
             a_lease_that_is_over_can_be_renewed_until_somebody_ends_the_node,
             a_released_node_leaves_no_suspects_and_waits_for_nobody,
             rows_that_outside_workers_lease_outlive_every_node,
+            what_is_hinted_at_is_taken_first_if_it_is_free_and_wanted,
             wishes_reach_the_holder_and_answers_come_back_once,
             wishes_outlive_the_node_they_were_left_with,
             a_batch_without_an_answer_is_settled_as_it_fared,

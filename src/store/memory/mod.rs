@@ -20,7 +20,7 @@ use super::{
     Store, StoreError, Stored,
 };
 use crate::clock::Clock;
-use crate::domain::{Task, TaskId, TimeMs};
+use crate::domain::{BandMap, Task, TaskId, TimeMs};
 
 /// What a test makes of one commit.
 pub enum Fault {
@@ -218,8 +218,8 @@ impl Store for MemoryStore {
         afterwards.map_or(Ok(committed), Err)
     }
 
-    fn hint(&mut self, ids: Vec<TaskId>) {
-        self.hints = ids;
+    fn hint(&mut self, ids: BandMap<Vec<TaskId>>) {
+        self.hints = ids.0.concat();
     }
 
     fn settle(&mut self, batch: &Batch) -> Result<Option<Committed>, StoreError> {

@@ -299,9 +299,11 @@ impl Table {
     ) -> Claimed {
         let Some(first_id) = TaskId::new(1) else { return Claimed::default() };
         let mut due = self.hinted(ask, hints);
-        if due.len() >= ask.limit as usize {
+        let limit = ask.limit as usize;
+        if due.len() >= limit {
             return self.take_due(ask, owner, now, due);
         }
+        let mut others = Vec::new();
         for band in ask.bands.in_order().iter().map(|band| band.rank()) {
             for &type_id in ask.types.iter().filter_map(|name| self.numbers.get(name)) {
                 let first = (band, type_id, TimeMs(i64::MIN), first_id);
@@ -309,11 +311,14 @@ impl Table {
                     .free
                     .range(first..)
                     .take_while(|(b, t, due, _)| *b == band && *t == type_id && *due <= ask.due_by);
-                due.extend(rows.take(ask.limit as usize).map(|(_, _, due, id)| (band, *due, *id)));
+                others.extend(rows.take(limit).map(|(_, _, due, id)| (band, *due, *id)));
             }
         }
+        others.retain(|row| due.binary_search(row).is_err());
+        others.sort_unstable();
+        others.dedup();
+        due.extend(others.into_iter().take(limit - due.len()));
         due.sort_unstable();
-        due.dedup();
         self.take_due(ask, owner, now, due)
     }
 

@@ -2,28 +2,46 @@
 
 use postgres::Row;
 
+use super::Life;
 use super::counts::{Counted, Delta};
 use super::row;
 use super::session::Session;
 use super::types::Types;
-use crate::domain::{StatusKind, Task, TaskId, TimeMs};
+use crate::domain::{BandMap, StatusKind, Task, TaskId, TimeMs};
+use crate::store::rules::due;
 use crate::store::tally::Sort;
 use crate::store::{Batch, ClaimAsk, Claimed, Committed, Incarnation, StoreError, Stored, Taker};
 
 /// The rows a claim takes: the first that are due, each node passing over what another one is just
 /// taking, until a limit is reached. Twice as many are looked at as are wanted, so that two nodes
 /// that come at once both get some.
-macro_rules! taken {
+macro_rules! first {
     () => {
-        "WITH first AS MATERIALIZED (
-             SELECT c.id, c.band, c.due FROM unnest($1::smallint[]) AS b (band)
+        "SELECT c.id, c.band, c.due FROM unnest($1::smallint[]) AS b (band)
              CROSS JOIN unnest($2::integer[]) AS y (type_id)
              CROSS JOIN LATERAL (
                  SELECT t.id, t.band, t.due FROM taskscheduler.tasks t
                  WHERE t.owner IS NULL AND t.status <> 3 AND t.status <> 5
                    AND t.band = b.band AND t.type_id = y.type_id AND t.due <= $3
                  ORDER BY t.due, t.id LIMIT $4) c
-             ORDER BY c.band, c.due, c.id LIMIT $4),
+             ORDER BY c.band, c.due, c.id LIMIT $4"
+    };
+}
+
+/// Those of the ids that somebody named which are free and what is asked for. No walk past what
+/// others have taken leads to them.
+macro_rules! named {
+    () => {
+        "SELECT t.id, t.band, t.due FROM taskscheduler.tasks t
+     WHERE t.id = ANY($8::bigint[]) AND t.owner IS NULL AND t.status <> 3 AND t.status <> 5
+       AND t.band = ANY($1::smallint[]) AND t.type_id = ANY($2::integer[]) AND t.due <= $3
+     ORDER BY t.band, t.due, t.id LIMIT $4"
+    };
+}
+
+macro_rules! taken {
+    ($first:expr) => {
+        concat!("WITH first AS MATERIALIZED (", $first, "),
          locked AS MATERIALIZED (
              SELECT t.id, t.band, t.due, t.weight, t.status
              FROM first f JOIN taskscheduler.tasks t ON t.id = f.id
@@ -34,19 +52,26 @@ macro_rules! taken {
                  SELECT id, status, due,
                      sum(weight) OVER (ORDER BY band, due, id) - weight AS lighter FROM locked) w
              WHERE lighter < $6)
-         UPDATE taskscheduler.tasks SET "
+         UPDATE taskscheduler.tasks SET ")
     };
 }
 
 const TAKE_FOR_NODE: &str = concat!(
-    taken!(),
+    taken!(first!()),
+    "owner = $7, epoch = epoch + 1 FROM taken WHERE id = taken_id RETURNING ",
+    row::live_columns!(),
+    ", was, was_due, (SELECT count(*) FROM locked)"
+);
+
+const TAKE_NAMED: &str = concat!(
+    taken!(named!()),
     "owner = $7, epoch = epoch + 1 FROM taken WHERE id = taken_id RETURNING ",
     row::live_columns!(),
     ", was, was_due, (SELECT count(*) FROM locked)"
 );
 
 const TAKE_FOR_WORKER: &str = concat!(
-    taken!(),
+    taken!(first!()),
     "status = 3, epoch = epoch + 1, run_started_at = $7, run_took_us = 0,
          run_waited_us = greatest($7 - ready_at, 0) * 1000, leased_until = $8, worker = $9,
          progress = NULL, version = version + 1, updated_at = $7,
@@ -102,8 +127,75 @@ pub(super) fn nothing(batch: &Batch) -> Committed {
     Committed { claimed: batch.claims.iter().map(none).collect(), ..Committed::default() }
 }
 
+/// Ids that may be free, by band.
+pub(super) type Hints = BandMap<Vec<TaskId>>;
+
 /// Answers one claim.
 pub(super) fn claim(
+    session: &mut Session,
+    types: &Types,
+    life: Life,
+    now: TimeMs,
+    (ask, hints): (&ClaimAsk, &Hints),
+    delta: &mut Delta,
+) -> Result<Claimed, StoreError> {
+    let Some(hinted) = claim_hinted(session, types, life.incarnation, ask, hints)? else {
+        return claim_first(session, types, life.incarnation, now, ask, delta);
+    };
+    let weight: usize = hinted.tasks.iter().map(|task| task.spec.weight()).sum();
+    let limit = ask.limit.saturating_sub(hinted.tasks.len() as u32);
+    let bytes_max = ask.bytes_max.saturating_sub(weight);
+    if hinted.has_more || limit == 0 || bytes_max == 0 {
+        return Ok(Claimed { has_more: true, ..hinted });
+    }
+    let rest = ClaimAsk { limit, bytes_max, ..ask.clone() };
+    let rest = claim_first(session, types, life.incarnation, now, &rest, delta)?;
+    let mut tasks = [hinted.tasks, rest.tasks].concat();
+    tasks.sort_by_key(|task| (task.spec.band, due(task), task.id));
+    Ok(Claimed { tasks, has_more: rest.has_more })
+}
+
+/// Takes what it can of the ids that are hinted at; `None` where there are none for this claim.
+fn claim_hinted(
+    session: &mut Session,
+    types: &Types,
+    owner: i64,
+    ask: &ClaimAsk,
+    hints: &Hints,
+) -> Result<Option<Claimed>, StoreError> {
+    let bands = ask.bands.in_order();
+    let ids = bands.iter().flat_map(|band| &hints[*band]).map(|id| id.get() as i64);
+    let mut ids: Vec<i64> = ids.collect();
+    let wanted: Vec<i32> = ask.types.iter().filter_map(|name| types.number(name)).collect();
+    if ids.is_empty() || wanted.is_empty() || ask.limit == 0 || ask.taker != Taker::Node {
+        return Ok(None);
+    }
+    // In the order of the index, each once.
+    ids.sort_unstable();
+    ids.dedup();
+    let bands: Vec<i16> = bands.iter().map(|band| band.rank() as i16).collect();
+    let (limit, bytes) = (i64::from(ask.limit), byte_limit(ask));
+    let (wanted, looks) = (distinct(wanted), ids.len() as i64);
+    let rows = session.query(
+        TAKE_NAMED,
+        &[&bands, &wanted, &ask.due_by.0, &looks, &limit, &bytes, &owner, &ids],
+    )?;
+    let has_more = has_more(&rows, limit);
+    Ok(Some(Claimed { tasks: in_order(&rows, types)?, has_more }))
+}
+
+fn byte_limit(ask: &ClaimAsk) -> i64 {
+    i64::try_from(ask.bytes_max).unwrap_or(i64::MAX)
+}
+
+/// Whether a claim met a limit.
+fn has_more(rows: &[Row], limit: i64) -> bool {
+    let locked = rows.first().map_or(0, |row| row.get::<_, i64>(LOCKED));
+    locked >= limit || (rows.len() as i64) < locked
+}
+
+/// Takes the first rows that are due.
+fn claim_first(
     session: &mut Session,
     types: &Types,
     owner: i64,
@@ -117,7 +209,7 @@ pub(super) fn claim(
     }
     let bands: Vec<i16> = ask.bands.in_order().iter().map(|band| band.rank() as i16).collect();
     let limit = i64::from(ask.limit);
-    let bytes = i64::try_from(ask.bytes_max).unwrap_or(i64::MAX);
+    let bytes = byte_limit(ask);
     let wanted = distinct(wanted);
     let rows = match &ask.taker {
         Taker::Node => session.query(
@@ -146,8 +238,7 @@ pub(super) fn claim(
     if matches!(ask.taker, Taker::Worker(_)) {
         count_starts(&rows, types, delta)?;
     }
-    let locked = rows.first().map_or(0, |row| row.get::<_, i64>(LOCKED));
-    let has_more = locked >= limit || (rows.len() as i64) < locked;
+    let has_more = has_more(&rows, limit);
     Ok(Claimed { tasks: in_order(&rows, types)?, has_more })
 }
 

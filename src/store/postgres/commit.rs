@@ -10,6 +10,7 @@
 
 use std::fmt::Write as _;
 
+use super::claim::Hints;
 use super::counts::Delta;
 use super::session::Session;
 use super::write::Write;
@@ -40,10 +41,12 @@ pub(super) fn fenced() -> StoreError {
 impl PostgresStore {
     /// Commits a batch, on a new connection if need be.
     pub(super) fn commit_batch(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
+        // For this commit and no other, however it ends.
+        let hints = std::mem::take(&mut self.hints);
         self.undoubted()?;
         self.connected()?;
         for _ in 0..COLLISIONS_MAX {
-            match self.try_commit(batch) {
+            match self.try_commit(batch, &hints) {
                 // Ended while it was idle, as a restart of the server does.
                 Err(error) if self.session.is_lost() && self.doubt.is_none() => {
                     log::warn!("failed to {error}; connecting again");
@@ -57,17 +60,18 @@ impl PostgresStore {
                 result => return result,
             }
         }
-        self.try_commit(batch)
+        self.try_commit(batch, &hints)
     }
 
-    fn try_commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
+    fn try_commit(&mut self, batch: &Batch, hints: &Hints) -> Result<Committed, StoreError> {
         self.learn_types(batch)?;
         let life = self.life()?;
-        if claim::only_looks(batch) && !claim::is_worth_it(&mut self.session, &self.types, batch)? {
+        let only_looks = claim::only_looks(batch) && hints.iter().all(|(_, ids)| ids.is_empty());
+        if only_looks && !claim::is_worth_it(&mut self.session, &self.types, batch)? {
             return Ok(claim::nothing(batch));
         }
         self.make_missing_days(batch)?;
-        match self.write_batch(batch, life) {
+        match self.write_batch(batch, hints, life) {
             Ok((committed, end)) => self.end(batch, committed, &end),
             Err(error) => {
                 self.session.roll_back();
@@ -80,6 +84,7 @@ impl PostgresStore {
     fn write_batch(
         &mut self,
         batch: &Batch,
+        hints: &Hints,
         life: Life,
     ) -> Result<(Committed, String), StoreError> {
         let (session, types) = (&mut self.session, &self.types);
@@ -96,8 +101,8 @@ impl PostgresStore {
             committed.expired = leases::take_back(session, types, ask)?;
         }
         for ask in &batch.claims {
-            let owner = life.incarnation;
-            let claimed = claim::claim(session, types, owner, batch.now, ask, &mut delta)?;
+            let ask = (ask, hints);
+            let claimed = claim::claim(session, types, life, batch.now, ask, &mut delta)?;
             committed.claimed.push(claimed);
         }
         committed.fetched = claim::fetch(session, types, life.incarnation, &batch.fetch)?;

@@ -50,7 +50,7 @@ use super::{
     StoreError,
 };
 use crate::clock::Clock;
-use crate::domain::{TaskId, TimeMs};
+use crate::domain::{BandMap, TaskId, TimeMs};
 use crate::store::migration::Migrate;
 
 /// How to open a store.
@@ -84,6 +84,8 @@ pub struct PostgresStore {
     days: Days,
     /// This life, once it has begun.
     life: Option<Life>,
+    /// Ids that the claims of the next commit may look at first.
+    hints: BandMap<Vec<TaskId>>,
     /// The number of a batch that may or may not be committed.
     doubt: Option<u64>,
     pool: Pool,
@@ -127,6 +129,7 @@ impl PostgresStore {
             types,
             days: Days::default(),
             life: None,
+            hints: BandMap::default(),
             doubt: None,
             pool,
             node_id,
@@ -174,6 +177,10 @@ impl PostgresStore {
 impl Store for PostgresStore {
     fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
         self.commit_batch(batch)
+    }
+
+    fn hint(&mut self, ids: BandMap<Vec<TaskId>>) {
+        self.hints = ids;
     }
 
     fn settle(&mut self, batch: &Batch) -> Result<Option<Committed>, StoreError> {

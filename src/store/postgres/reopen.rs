@@ -12,6 +12,7 @@ use super::reader::Pool;
 use super::session::Session;
 use super::types::Types;
 use super::{Life, Options, PostgresStore, commit};
+use crate::domain::BandMap;
 use crate::store::folder::Lock;
 use crate::store::{Reopen, Store, StoreError};
 
@@ -74,6 +75,7 @@ impl Reopen for Anew {
             types: Types::default(),
             days: Days::default(),
             life: Some(life),
+            hints: BandMap::default(),
             doubt: None,
             pool: self.pool.clone(),
             node_id: self.node_id,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::hints::Hint;
 use super::level2::Level2;
@@ -23,6 +23,22 @@ pub(super) struct Load {
     pub free: Vec<Hint>,
     pub notices: Vec<Notice>,
     pub now: TimeMs,
+}
+
+/// Hands notices to the courier; whoever tells something does not wait for Redis.
+pub struct Teller(Sender<Load>);
+
+impl Teller {
+    pub(super) fn new(courier: Sender<Load>) -> Teller {
+        Teller(courier)
+    }
+
+    /// Tells all nodes, soon. What does not fit is not told: they look by themselves.
+    pub fn tell(&self, notices: Vec<Notice>) {
+        if !notices.is_empty() {
+            let _ = self.0.try_send(Load { notices, ..Load::default() });
+        }
+    }
 }
 
 /// What a step did.
@@ -73,7 +89,7 @@ impl Courier {
     }
 
     fn bring(&self, loads: Vec<Load>) {
-        let now = loads.last().map_or(TimeMs::ZERO, |load| load.now);
+        let now = loads.iter().map(|load| load.now).max().unwrap_or(TimeMs::ZERO);
         let free: Vec<Hint> = loads.iter().flat_map(|load| &load.free).copied().collect();
         let mut notices: Vec<Notice> =
             loads.iter().flat_map(|load| &load.notices).cloned().collect();

@@ -7,7 +7,7 @@
 use redis::Value;
 
 use super::level2::Level2;
-use crate::domain::{Band, TaskId, TimeMs};
+use crate::domain::{Band, BandMap, TaskId, TimeMs};
 
 /// No set holds more ids; the later ones are left out.
 pub(super) const HINTS_MAX: i64 = 10_000;
@@ -50,19 +50,22 @@ impl Level2 {
     }
 
     /// Takes at most so many ids of each band out, the earliest first.
-    pub(super) fn take_hints(&self, wanted: &[(Band, u32)]) -> Vec<TaskId> {
+    pub(super) fn take_hints(&self, wanted: &[(Band, u32)]) -> BandMap<Vec<TaskId>> {
+        let mut ids = BandMap::default();
         if wanted.is_empty() {
-            return Vec::new();
+            return ids;
         }
         let mut commands = redis::pipe();
         for (band, most) in wanted {
             commands.cmd("ZPOPMIN").arg(self.hints_key(*band)).arg(*most);
         }
         let Ok(answers) = self.call_quickly(|line| super::line::run(line, &commands)) else {
-            return Vec::new();
+            return ids;
         };
-        let ids: Vec<TaskId> = answers.into_iter().flat_map(members).collect();
-        self.counters.hints_taken.add(ids.len() as u64);
+        for ((band, _), answer) in wanted.iter().zip(answers) {
+            ids[*band] = members(answer);
+            self.counters.hints_taken.add(ids[*band].len() as u64);
+        }
         ids
     }
 

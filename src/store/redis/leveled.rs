@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded};
 use foldhash::fast::RandomState;
 
-use super::courier::{Courier, Load};
+use super::courier::{Courier, Load, Teller};
 use super::documents::Burial;
 use super::hints::{HINTS_MAX, Hint};
 use super::level2::Level2;
@@ -94,6 +94,11 @@ impl Leveled {
         }
     }
 
+    /// What tells other nodes something beside what follows a commit.
+    pub fn teller(&self) -> Teller {
+        Teller::new(self.courier.clone())
+    }
+
     #[cfg(test)]
     pub(super) fn is_brought(&self) -> bool {
         self.courier.is_empty()
@@ -122,7 +127,7 @@ impl Leveled {
             return HashSet::default();
         }
         let ids = self.level2.take_hints(&wanted);
-        let taken = ids.iter().copied().collect();
+        let taken = ids.iter().flat_map(|(_, ids)| ids).copied().collect();
         self.beneath.hint(ids);
         taken
     }

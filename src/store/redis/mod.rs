@@ -28,7 +28,7 @@ mod tests;
 
 pub use address::{RedisAddress, Sentinel, Tls};
 pub use counters::Counted;
-pub use courier::{Courier, CourierStep};
+pub use courier::{Courier, CourierStep, Teller};
 pub use error::Level2Error;
 pub use greeting::Greeting;
 pub use level2::{Level2, Level2Settings, Level2Vitals, PREFIX};

@@ -12,14 +12,15 @@ use super::error::Level2Error;
 use super::level2::Level2;
 use super::line::Line;
 use crate::clock::Mono;
+use crate::store::Incarnation;
 
 /// What a node is told.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Notice {
     /// There are free tasks.
     Free,
-    /// There is a wish for the node of this name.
-    Wish(Box<str>),
+    /// There is a wish for this life of a node.
+    Wish(Incarnation),
 }
 
 impl Level2 {
@@ -33,7 +34,7 @@ impl Level2 {
         for notice in notices {
             let text = match notice {
                 Notice::Free => format!("{sender:x} free"),
-                Notice::Wish(node) => format!("{sender:x} wish {node}"),
+                Notice::Wish(node) => format!("{sender:x} wish {}", node.0),
             };
             commands.cmd("PUBLISH").arg(&channel).arg(text);
         }
@@ -49,7 +50,7 @@ impl Level2 {
         }
         match text.split_once(' ') {
             None if text == "free" => Some(Notice::Free),
-            Some(("wish", node)) if node.len() <= 128 => Some(Notice::Wish(node.into())),
+            Some(("wish", node)) => node.parse().ok().map(|node| Notice::Wish(Incarnation(node))),
             _ => None,
         }
     }

@@ -207,6 +207,16 @@ fn redis(sheet: &mut Sheet, level2: &Level2Vitals) {
     sheet
         .counter("taskscheduler_redis_errors_total", "Failed exchanges and connections.")
         .count(&[], level2.counted.failures);
+    let counted = &level2.counted;
+    let name = "taskscheduler_redis_hints_total";
+    let mut rows = sheet.counter(name, "Ids of free tasks, put, taken, and claimed by them.");
+    rows.count(&[("what", "put")], counted.hints_put);
+    rows.count(&[("what", "taken")], counted.hints_taken);
+    rows.count(&[("what", "claimed")], counted.hints_claimed);
+    let name = "taskscheduler_redis_notices_total";
+    let mut rows = sheet.counter(name, "Notices between nodes.");
+    rows.count(&[("way", "sent")], counted.notices_sent);
+    rows.count(&[("way", "heard")], counted.notices_heard);
     let mut rows = sheet.gauge("taskscheduler_redis_connections", "Connections to Redis.");
     let busy = level2.connections.saturating_sub(level2.idle);
     rows.count(&[("state", "busy")], busy.into());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::server::Server;
 use super::{PATIENCE, clock, level2, of, settings, timed, until};
 use crate::domain::{Band, TimeMs};
+use crate::store::Incarnation;
 use crate::store::redis::hints::{HINTS_MAX, Hint};
 use crate::store::redis::tests::sample::{ended, id};
 use crate::store::redis::{Level2, Level2Error, Listener, Notice};
@@ -100,7 +101,7 @@ fn a_full_server_refuses_writes_and_stays_in_use() {
     assert!(counted.odd_answers >= 2 && level2.is_up());
     server.tell(&["CONFIG", "SET", "maxmemory", "0"]);
     level2.put_hints(&[hint(1)], clock().now());
-    assert_eq!(level2.take_hints(&[(Band::Low, 9)]), [id(1)]);
+    assert_eq!(level2.take_hints(&[(Band::Low, 9)]).0.concat(), [id(1)]);
 }
 
 #[test]
@@ -150,16 +151,16 @@ fn hints_come_earliest_first_once_and_never_more_than_there_may_be() {
     }
     let kept: i64 = server.ask(redis::cmd("ZCARD").arg(level2.hints_key(Band::Low)));
     assert_eq!(kept, HINTS_MAX);
-    let first = level2.take_hints(&[(Band::High, 5), (Band::Low, 3)]);
+    let first = level2.take_hints(&[(Band::High, 5), (Band::Low, 3)]).0.concat();
     assert_eq!(first, [12_000, 11_999, 11_998].map(id));
-    assert_eq!(level2.take_hints(&[(Band::Low, 1)]), [id(11_997)]);
+    assert_eq!(level2.take_hints(&[(Band::Low, 1)]).0.concat(), [id(11_997)]);
     // What nobody took for longer than anything may stay goes with the next.
     level2.put_hints(&[hint(1)], TimeMs(now.0 + 60_000));
     let kept: i64 = server.ask(redis::cmd("ZCARD").arg(level2.hints_key(Band::Low)));
     assert_eq!(kept, 0);
     server.tell(&["SET", &level2.hints_key(Band::Low), "a text"]);
     level2.put_hints(&[hint(1)], now);
-    assert_eq!(level2.take_hints(&[(Band::Low, 1)]), []);
+    assert_eq!(level2.take_hints(&[(Band::Low, 1)]).0.concat(), []);
     assert!(level2.is_up());
 }
 
@@ -177,15 +178,15 @@ fn a_listener_outlives_a_freeze_and_a_restart_and_says_when_it_may_have_missed_s
         });
     };
     connect(&mut listener);
-    teller.tell(&[Notice::Wish("a".into())]);
-    level2.tell(&[Notice::Wish("own".into())]);
+    teller.tell(&[Notice::Wish(Incarnation(7))]);
+    level2.tell(&[Notice::Wish(Incarnation(8))]);
     let mut heard = Vec::new();
     until("a notice arrives", || {
         heard.extend(listener.step(short).unwrap());
         !heard.is_empty()
     });
     until("nothing else arrives", || listener.step(PATIENCE).unwrap().is_none());
-    assert_eq!(heard, [Notice::Wish("a".into())], "its own are not for itself");
+    assert_eq!(heard, [Notice::Wish(Incarnation(7))], "its own are not for itself");
     server.freeze();
     until("the silence is noticed", || listener.step(short).is_err());
     assert!(!listener.is_listening());

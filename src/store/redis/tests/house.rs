@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::server::{Server, free_port};
 use super::{address, clock, of, settings, until};
 use crate::domain::Band;
+use crate::store::Incarnation;
 use crate::store::redis::documents::Burial;
 use crate::store::redis::hints::Hint;
 use crate::store::redis::tests::sample::{ended, id};
@@ -57,12 +58,12 @@ fn the_least_access_list_is_enough_for_everything_and_gives_nothing_else() {
     level2.hide_before(clock().now(), clock().now());
     let hint = Hint { id: id(5), band: Band::High, due: clock().now() };
     level2.put_hints(&[hint], clock().now());
-    assert_eq!(level2.take_hints(&[(Band::High, 10)]), [id(5)]);
-    level2.tell(&[Notice::Wish("n".into())]);
+    assert_eq!(level2.take_hints(&[(Band::High, 10)]).0.concat(), [id(5)]);
+    level2.tell(&[Notice::Wish(Incarnation(9))]);
     let mut heard = None;
     until("the notice arrives", || {
         heard = other.step(Duration::from_millis(50)).unwrap().or(heard.take());
-        heard == Some(Notice::Wish("n".into()))
+        heard == Some(Notice::Wish(Incarnation(9)))
     });
     let vitals = level2.vitals();
     assert_eq!((vitals.counted.failures, vitals.why), (0, None));

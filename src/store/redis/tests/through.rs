@@ -140,11 +140,11 @@ fn free_tasks_become_hints_of_startable_types_only() {
     let first = house.insert(1, Holding::Free);
     house.insert(2, Holding::Held);
     house.bring();
-    assert_eq!(house.level2.take_hints(&[(Band::Medium, 9)]), [first.id]);
+    assert_eq!(house.level2.take_hints(&[(Band::Medium, 9)]).0.concat(), [first.id]);
     house.store.startable_for_tests(&[]);
     house.insert(3, Holding::Free);
     house.bring();
-    assert_eq!(house.level2.take_hints(&[(Band::Medium, 9)]), []);
+    assert_eq!(house.level2.take_hints(&[(Band::Medium, 9)]).0.concat(), []);
     assert_eq!(house.level2.vitals().counted.notices_sent, 2);
 }
 
@@ -254,7 +254,7 @@ fn what_redis_forgets_or_never_heard_of_is_claimed_all_the_same() {
     assert_eq!(house.claim(10), [1, 2], "the hints were lost");
     house.free(3..=4);
     // A node that dies between taking its hints and confirming them.
-    assert_eq!(house.level2.take_hints(&[(Band::Medium, 10)]).len(), 2);
+    assert_eq!(house.level2.take_hints(&[(Band::Medium, 10)]).0.concat().len(), 2);
     assert_eq!(house.claim(10), [3, 4]);
     // Hints of others that fill every claim do not keep the oldest waiting for longer than a plain
     // claim takes to come.
