@@ -3,7 +3,7 @@
 //! Promise: only the owner can read what is stored.
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -15,6 +15,8 @@ const DATABASE: &str = "tasks.db";
 /// The log is checkpointed once it holds this many pages (40 MB): rare enough that a page which
 /// many batches rewrite is copied once, and small enough to be read back quickly after a crash.
 pub(super) const CHECKPOINT_PAGES: i32 = 10_000;
+/// So many pages, each with its frame's head, and a few that one batch may bring beyond them.
+const LOG_BYTES_LAID_OUT: u64 = 44 * 1024 * 1024;
 /// After a checkpoint the log's file is cut to this size.
 pub(super) const LOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -26,6 +28,30 @@ pub(super) fn database(dir: &Path) -> PathBuf {
 /// The log beside it.
 pub(super) fn log(dir: &Path) -> PathBuf {
     dir.join("tasks.db-wal")
+}
+
+/// Fills the log's file with zeros up to the length at which it is checkpointed: a sync of a file
+/// that grows also writes its new length, which takes a third longer. Zeros after the last frame
+/// are no frame. Nothing may be written meanwhile.
+pub(super) fn lay_out_log(dir: &Path) -> std::io::Result<()> {
+    let file = OpenOptions::new().write(true).open(log(dir))?;
+    let begin = file.metadata()?.len();
+    let result = fill(&file, begin, LOG_BYTES_LAID_OUT).and_then(|()| file.sync_all());
+    if result.is_err() {
+        file.set_len(begin)?;
+    }
+    result
+}
+
+fn fill(file: &fs::File, begin: u64, end: u64) -> std::io::Result<()> {
+    let zeros = vec![0; 1 << 20];
+    let mut at = begin;
+    while at < end {
+        let part = (end - at).min(zeros.len() as u64);
+        file.write_all_at(&zeros[..part as usize], at)?;
+        at += part;
+    }
+    Ok(())
 }
 
 /// Deletes the database and its side files; the lock stays.

@@ -97,6 +97,15 @@ impl SqliteStore {
         })
     }
 
+    /// Takes the room that the log needs before it is needed, which makes the commits of a server
+    /// that has just started as fast as later ones; about a tenth of a second. Without room it
+    /// does nothing.
+    pub fn lay_out_log(&mut self) {
+        if let Err(error) = files::lay_out_log(&self.dir) {
+            log::warn!("no room was taken for the log in advance: {error}");
+        }
+    }
+
     /// Runs `write` as one transaction. After an error nothing of it is stored and the next one can
     /// begin, unless the disk itself failed: then there is no next one.
     fn transaction<T>(

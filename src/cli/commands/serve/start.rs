@@ -152,7 +152,9 @@ fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Box<dyn Store>,
             let failed =
                 |error| ServeError(format!("failed to {error} (data: {})", data.display()));
             let options = sqlite::Options { migrate, clock };
-            Ok(Box::new(SqliteStore::open(data, options).map_err(failed)?))
+            let mut store = SqliteStore::open(data, options).map_err(failed)?;
+            store.lay_out_log();
+            Ok(Box::new(store))
         }
         DatabaseUrl::Postgres(url) => {
             let failed = |error| {

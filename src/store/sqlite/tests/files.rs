@@ -144,3 +144,29 @@ fn a_locked_database_is_waited_for_and_then_called_unavailable() {
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(store.take_ids(1).unwrap(), 1..2);
 }
+
+#[test]
+fn a_log_that_was_laid_out_does_not_grow_and_holds_what_a_crash_leaves() {
+    let disk = Disk::new();
+    let mut store = disk.store();
+    let log = || fs::metadata(super::super::files::log(disk.path())).unwrap().len();
+    commit(&mut store, vec![insert(&Sample::new(1))]);
+    store.lay_out_log();
+    let room = log();
+    assert!(room > 40 << 20, "{room}");
+    (2..=50).for_each(|n| drop(commit(&mut store, vec![insert(&Sample::new(n))])));
+    store.lay_out_log();
+    assert_eq!(log(), room);
+    // The files as a power cut would leave them.
+    let after = Disk::new();
+    for name in ["tasks.db", "tasks.db-wal"] {
+        fs::copy(disk.path().join(name), after.path().join(name)).unwrap();
+    }
+    assert_eq!(rows(&after.store()), 50);
+    drop(store);
+    assert_eq!(rows(&disk.store()), 50);
+}
+
+fn rows(store: &SqliteStore) -> i64 {
+    store.conn.query_row("SELECT count(*) FROM tasks", (), |row| row.get(0)).unwrap()
+}
