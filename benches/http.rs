@@ -12,6 +12,7 @@ mod ledger;
 
 mod http {
     pub mod client;
+    pub mod commit;
     pub mod floor;
     pub mod library;
     pub mod machine;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use taskscheduler::clock::{Clock, SystemClock};
 
 use super::client::{Answers, Load, Pace, Until};
+use super::commit;
 use super::floor;
 use super::library;
 use super::node::Node;
@@ -175,14 +176,18 @@ fn latency(effort: Effort, report: &mut Report) {
     let text = std::fs::read_to_string(starts.path()).expect("the starts");
     let mut waits: Vec<u64> = text.lines().map(|line| line.parse().expect("a time")).collect();
     waits.sort_unstable();
-    let quantile = |q: f64| waits[((waits.len() - 1) as f64 * q) as usize] as f64 / 1000.0;
-    let median = Row::new("latency", "submit to start at 100/s, p50 ms", quantile(0.5));
+    let quantile = |of: &[u64], q: f64| of[((of.len() - 1) as f64 * q) as usize] as f64 / 1000.0;
+    let median = Row::new("latency", "submit to start at 100/s, p50 ms", quantile(&waits, 0.5));
     report.add(median.goal(Goal::AtMost(0.5)).answers(&answers).with("startsUs", waits.clone()));
-    let slow = Row::new("latency", "submit to start at 100/s, p99 ms", quantile(0.99));
+    let slow = Row::new("latency", "submit to start at 100/s, p99 ms", quantile(&waits, 0.99));
     report.add(slow.goal(Goal::AtMost(1.5)));
     report.add(Row::new("latency", "answer at 100/s, p50 ms", answers.ms(0.5)));
     report.add(Row::new("latency", "answer at 100/s, p99 ms", answers.ms(0.99)));
     node.stop();
+    let folder = tempfile::tempdir().expect("a folder");
+    let bare = commit::times_us(folder.path(), waits.len().min(1_000));
+    report.add(Row::new("latency", "bare commit at 100/s, p50 ms", quantile(&bare, 0.5)));
+    report.add(Row::new("latency", "bare commit at 100/s, p99 ms", quantile(&bare, 0.99)));
 }
 
 fn paced(node: &mut Node, effort: Effort, per_second: u32) -> Answers {
