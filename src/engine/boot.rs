@@ -324,6 +324,7 @@ fn identity(
         node: settings.node.as_str().into(),
         store: store.describe().into(),
         durability: store.durability(),
+        connections: store.connections(),
         path: settings.path.clone(),
         reserve: settings.reserve,
         cpus: pins.cpus.clone(),

@@ -6,6 +6,7 @@ use super::{Engine, Vitals};
 use crate::metrics::Histogram;
 use crate::persistence::{Books, View};
 use crate::queue::Counts;
+use crate::store::Connections;
 
 /// What has been measured up to now. Cores and writer are not asked: it is what they last showed.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Measures {
     pub reads: Histogram,
     /// Questions that wait.
     pub reads_waiting: usize,
+    /// The connections that readers share; `None` where they share none.
+    pub connections: Option<Connections>,
 }
 
 impl Engine {
@@ -34,6 +37,7 @@ impl Engine {
             cores: self.lanes.board().counts(),
             reads: self.reads.took(),
             reads_waiting: self.reads.waiting(),
+            connections: self.identity.connections.as_ref().map(|look| look()),
         }
     }
 }

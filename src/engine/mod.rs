@@ -42,7 +42,7 @@ use crate::persistence::{
     Views, WaitId, Work,
 };
 use crate::queue::{Counts, Entrance, Pool};
-use crate::store::{Durability, PruneAsk};
+use crate::store::{Durability, LookAtConnections, PruneAsk};
 
 /// The machine. Shared by everyone who asks something of it.
 pub struct Engine {
@@ -62,11 +62,11 @@ pub struct Engine {
 }
 
 /// What never changes while it runs.
-#[derive(Debug, Clone)]
 struct Identity {
     node: Arc<str>,
     store: Arc<str>,
     durability: Durability,
+    connections: Option<LookAtConnections>,
     path: Option<PathBuf>,
     reserve: Reserve,
     cpus: Vec<usize>,

@@ -123,12 +123,29 @@ pub trait Store: Send {
         None
     }
 
+    /// A look at the connections that readers share; `None` where they share none.
+    fn connections(&self) -> Option<LookAtConnections> {
+        None
+    }
+
     /// What a commit promises.
     fn durability(&self) -> Durability;
 
     /// One line for people: the kind of store and where it is, without secrets.
     fn describe(&self) -> String;
 }
+
+/// The connections that readers share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// Those lent to a reader now.
+    pub busy: u32,
+    /// The other open ones.
+    pub idle: u32,
+}
+
+/// Looks at them from any thread, and waits for nothing.
+pub type LookAtConnections = Arc<dyn Fn() -> Connections + Send + Sync>;
 
 /// Opens the writing side of a store anew.
 pub trait Reopen: Send + Sync {

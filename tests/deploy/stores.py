@@ -29,6 +29,8 @@ class Postgres(Process):
         command = [*user, self.programs / "postgres", "-D", data, "-p", self.port, *options]
         super().__init__(command, "postgres")
         self.hear("ready to accept connections")
+        self.ask("CREATE DATABASE tasks")
+        self.url = self.url.replace("/postgres", "/tasks")
 
     def ask(self, statement):
         """What one statement answers, as text."""

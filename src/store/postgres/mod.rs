@@ -46,8 +46,8 @@ use self::target::Server;
 use self::types::Types;
 use super::folder::{self, Lock};
 use super::{
-    Batch, Committed, Durability, Incarnation, Nodes, PruneAsk, Reader, Recovered, Reopen, Store,
-    StoreError,
+    Batch, Committed, Durability, Incarnation, LookAtConnections, Nodes, PruneAsk, Reader,
+    Recovered, Reopen, Store, StoreError,
 };
 use crate::clock::Clock;
 use crate::domain::{BandMap, TaskId, TimeMs};
@@ -237,6 +237,11 @@ impl Store for PostgresStore {
 
     fn reopener(&self) -> Option<Arc<dyn Reopen>> {
         Some(Arc::new(Anew::of(self)))
+    }
+
+    fn connections(&self) -> Option<LookAtConnections> {
+        let pool = self.pool.clone();
+        Some(Arc::new(move || pool.connections()))
     }
 
     fn durability(&self) -> Durability {

@@ -20,8 +20,8 @@ use super::notices::Notice;
 use crate::clock::Mono;
 use crate::domain::{Band, BandMap, Change, ChangeKind, Holding, StatusKind, TaskId, TimeMs};
 use crate::store::{
-    Bands, Batch, ClaimAsk, Committed, Durability, Fate, Nodes, PruneAsk, Reader, Recovered,
-    Reopen, Store, StoreError, Taker, Unit,
+    Bands, Batch, ClaimAsk, Committed, Durability, Fate, LookAtConnections, Nodes, PruneAsk,
+    Reader, Recovered, Reopen, Store, StoreError, Taker, Unit,
 };
 
 /// A store with the second level over it.
@@ -217,6 +217,10 @@ impl Store for Leveled {
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         self.beneath.reader()
+    }
+
+    fn connections(&self) -> Option<LookAtConnections> {
+        self.beneath.connections()
     }
 
     fn durability(&self) -> Durability {

@@ -15,6 +15,7 @@ use crate::api::traffic::Traffic;
 use crate::domain::{Band, FailureKind};
 use crate::engine::{Measures, Phase};
 use crate::persistence::{Books, Row};
+use crate::store::Connections;
 use crate::store::redis::Level2Vitals;
 
 /// Everything, as of now.
@@ -185,6 +186,12 @@ fn store(sheet: &mut Sheet, measures: &Measures) {
     for (level, count) in [("memory", reads.memory), ("redis", reads.redis), ("store", reads.store)]
     {
         rows.count(&[("level", level)], count);
+    }
+    if let Some(Connections { busy, idle }) = measures.connections {
+        let help = "Connections to PostgreSQL that readers share.";
+        let mut rows = sheet.gauge("taskscheduler_store_connections", help);
+        rows.count(&[("state", "busy")], busy.into());
+        rows.count(&[("state", "idle")], idle.into());
     }
     let Some(disk) = vitals.disk else { return };
     for (name, help, bytes) in [

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::{Client, NoTls};
-use r2d2::CustomizeConnection;
+use r2d2::{CustomizeConnection, State};
 use r2d2_postgres::PostgresConnectionManager;
 use scheduled_thread_pool::ScheduledThreadPool;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::PostgresReader;
-use crate::store::StoreError;
 use crate::store::postgres::target::Target;
+use crate::store::{Connections, StoreError};
 
 /// The pool, by how its connections speak.
 #[derive(Clone)]
@@ -47,6 +47,15 @@ impl Pool {
     /// A reader.
     pub(in crate::store::postgres) fn reader(&self) -> PostgresReader {
         PostgresReader::new(self.clone())
+    }
+
+    /// How many connections there are, from memory.
+    pub(in crate::store::postgres) fn connections(&self) -> Connections {
+        let State { connections, idle_connections, .. } = match self {
+            Pool::Plain(pool) => pool.state(),
+            Pool::Tls(pool) => pool.state(),
+        };
+        Connections { busy: connections.saturating_sub(idle_connections), idle: idle_connections }
     }
 
     /// Lends a connection to `ask`. One that turns out to be dead is replaced: after a restart of
