@@ -42,7 +42,7 @@ fn task(id: u64, status: &str) -> String {
 
 #[test]
 fn every_command_has_help_on_standard_output_with_an_example() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 18] = [
         &["serve"],
         &["submit"],
         &["get"],
@@ -60,6 +60,7 @@ fn every_command_has_help_on_standard_output_with_an_example() {
         &["completions"],
         &["man"],
         &["health"],
+        &["doctor"],
     ];
     for command in commands {
         let help = run(&[command, &["--help"]].concat());

@@ -59,6 +59,9 @@ pub enum Command {
     #[command(after_help = "Example: taskscheduler backup --data /var/lib/taskscheduler \
         /backup/tasks-$(date +%F).db")]
     Backup(BackupArgs),
+    /// Look for what would keep a server from starting, being quick, or keeping its promises.
+    #[command(after_help = "Example: taskscheduler doctor --data /var/lib/taskscheduler")]
+    Doctor(DoctorArgs),
     /// Ask a server how it is.
     #[command(after_help = "Example: taskscheduler health --ready && echo ready")]
     Health(HealthArgs),
@@ -361,6 +364,17 @@ pub struct BackupArgs {
     /// The file to make
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// What decides the configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// The arguments of `doctor`.
+#[derive(Debug, Flags)]
+pub struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
     /// What decides the configuration.
     #[command(flatten)]
     pub config: ConfigArgs,

@@ -55,7 +55,8 @@ pub fn serve_with(registry: Registry, args: impl IntoIterator<Item = OsString>) 
 
 fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Failure> {
     use commands::{
-        backup, cancel, completions, get, health, list, man, migrate, retry, serve, submit, version,
+        backup, cancel, completions, doctor, get, health, list, man, migrate, retry, serve, submit,
+        version,
     };
     match args.command {
         None => serve::run(&args.serve, registry, around),
@@ -72,6 +73,7 @@ fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Fa
         Some(Command::Config(ConfigCommand::Default)) => commands::config::default(),
         Some(Command::Migrate(command)) => migrate::run(&command, around),
         Some(Command::Backup(args)) => backup::run(&args, around),
+        Some(Command::Doctor(args)) => doctor::run(&args, registry, around),
         Some(Command::Health(args)) => health::run(&args, around),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args),

@@ -27,10 +27,15 @@ impl Colour {
             "RUNNING" => 36,
             _ => 0,
         };
-        if self == Colour::Off || code == 0 {
-            return status.into();
+        if code == 0 { status.into() } else { self.paint(status, code) }
+    }
+
+    /// A word in the colour that terminals know by this code.
+    pub fn paint(self, word: &str, code: u8) -> String {
+        match self {
+            Colour::Off => word.into(),
+            Colour::On => format!("\x1b[{code}m{word}\x1b[0m"),
         }
-        format!("\x1b[{code}m{status}\x1b[0m")
     }
 }
 

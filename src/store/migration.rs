@@ -86,7 +86,7 @@ impl Schema {
     }
 
     /// The schema, if this program can work with it or bring it up to date.
-    pub(super) fn checked(self) -> Result<Schema, StoreError> {
+    pub fn checked(self) -> Result<Schema, StoreError> {
         let needed = self.applied.iter().map(|step| step.compatible_from).max().unwrap_or(0);
         let (version, known) = (self.version(), self.known);
         if needed > known {

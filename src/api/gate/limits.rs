@@ -94,7 +94,7 @@ const DESCRIPTORS_PER_BACKEND: usize = 3;
 impl GateLimits {
     /// These limits with as many connections as `descriptors` allow, leaving some to the rest of
     /// the process (store files, read connections, children).
-    pub(super) fn within(mut self, descriptors: usize) -> GateLimits {
+    pub fn within(mut self, descriptors: usize) -> GateLimits {
         let others = (descriptors / 4).clamp(24, 512);
         let ours = descriptors.saturating_sub(others);
         self.backends_max = self.backends_max.min(ours / 2 / DESCRIPTORS_PER_BACKEND).max(2);

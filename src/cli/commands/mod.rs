@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod completions;
 pub mod config;
 mod database;
+pub mod doctor;
 pub mod get;
 pub mod health;
 pub mod list;

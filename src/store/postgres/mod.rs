@@ -17,6 +17,7 @@ mod counts;
 mod error;
 mod keys;
 mod leases;
+mod look;
 pub mod migrate;
 mod node;
 mod nodes;
@@ -30,6 +31,7 @@ mod types;
 mod upkeep;
 mod write;
 
+pub use look::{Look, look};
 pub use target::{Address, Target};
 
 use std::ops::Range;

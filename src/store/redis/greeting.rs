@@ -21,6 +21,10 @@ pub struct Greeting {
     pub is_replica: bool,
     /// Different for each run of each server.
     pub run: Arc<str>,
+    /// Most bytes it takes; nought for no limit.
+    pub memory_max: u64,
+    /// What it throws away where that is reached.
+    pub eviction: String,
 }
 
 impl Greeting {
@@ -28,16 +32,19 @@ impl Greeting {
     pub(super) fn of(line: &mut Line) -> Result<Greeting, Level2Error> {
         // One section each: older servers take no more.
         let mut ask = redis::pipe();
-        ask.cmd("INFO").arg("server").cmd("INFO").arg("replication");
+        for section in ["server", "replication", "memory"] {
+            ask.cmd("INFO").arg(section);
+        }
         let told = Value::Array(line::run(line, &ask)?);
-        let (server, replication): (String, String) =
-            redis::from_redis_value(told).map_err(|error| {
+        let (server, replication, memory): (String, String, String) = redis::from_redis_value(told)
+            .map_err(|error| {
                 Level2Error::Unreachable(format!("it says nothing of itself: {error}"))
             })?;
-        Ok(Greeting::read(&server, &replication))
+        Ok(Greeting::read(&server, &replication, &memory))
     }
 
-    fn read(server: &str, replication: &str) -> Greeting {
+    /// Reads what the sections of that name say.
+    pub fn read(server: &str, replication: &str, memory: &str) -> Greeting {
         let mode = field(server, "redis_mode").unwrap_or("standalone");
         let role = field(replication, "role").unwrap_or_default();
         Greeting {
@@ -45,6 +52,8 @@ impl Greeting {
             mode: mode.into(),
             is_replica: matches!(role, "slave" | "replica"),
             run: field(server, "run_id").unwrap_or_default().into(),
+            memory_max: field(memory, "maxmemory").and_then(|it| it.parse().ok()).unwrap_or(0),
+            eviction: field(memory, "maxmemory_policy").unwrap_or("unknown").into(),
         }
     }
 
@@ -82,7 +91,7 @@ mod tests {
 
     fn of(version: &str, mode: &str, role: &str) -> Result<(), Level2Error> {
         let server = format!("# Server\r\nredis_version:{version}\r\nredis_mode:{mode}\r\n");
-        Greeting::read(&server, &format!("# Replication\r\nrole:{role}\r\n")).check()
+        Greeting::read(&server, &format!("# Replication\r\nrole:{role}\r\n"), "").check()
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn level2(
     Ok(Some(Arc::new(level2)))
 }
 
-fn address(url: &Url) -> Result<RedisAddress, String> {
+pub(in crate::cli::commands) fn address(url: &Url) -> Result<RedisAddress, String> {
     let param = |name: &str| {
         let found = url.params.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.clone())

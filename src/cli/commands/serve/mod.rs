@@ -20,6 +20,9 @@ use crate::cli::logging;
 use crate::clock::{Clock, SystemClock};
 use crate::execution::Registry;
 
+pub(super) use level2::address as redis_address;
+pub(super) use settings::cores;
+
 use signals::Signals;
 use start::{Running, start};
 use supervisor::Supervisor;

@@ -86,7 +86,7 @@ pub(super) fn api(config: &Config, defaults: ApiSettings, gate: &GateLimits) -> 
     }
 }
 
-fn cores(config: &Config) -> CoreWish {
+pub(in crate::cli::commands) fn cores(config: &Config) -> CoreWish {
     match config.cores() {
         Cores::Auto => CoreWish::AllButOne,
         Cores::Count(count) => CoreWish::Count(count),
