@@ -81,7 +81,14 @@ fn a_task_whose_time_has_come_says_that_it_waits_for_a_worker_who_can_take_it() 
     let id =
         api.submit(&format!(r#"{{"taskName":"n","taskType":"NOBODY","scheduledTime":"{soon}"}}"#));
     let path = format!("/api/v1/tasks/{id}");
-    api.wait_until(&path, |task| task["waitingFor"] == "worker");
+    let alone = api.wait_until(&path, |task| task["waitingFor"] == "worker");
+    // A list says the same of it, under the status that both show.
+    let list =
+        format!("/api/v1/tasks?status={}&taskType=NOBODY", alone["status"].as_str().unwrap());
+    let listed = api.wait_until(&list, |page| page["content"][0]["id"] == id)["content"][0].clone();
+    for field in ["status", "waitingFor", "nextExecutionTime", "version", "epoch"] {
+        assert_eq!(alone[field], listed[field], "{field}");
+    }
     let taken = api.send("PUT", &format!("{path}/status?status=RUNNING"), &[], "");
     assert_eq!((taken.code, &taken.json()["status"]), (200, &json!("RUNNING")), "{}", taken.body);
 }

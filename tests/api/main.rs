@@ -15,6 +15,7 @@ mod pages;
 mod submits;
 mod tokens;
 
+use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ struct Api {
     server: Server,
     /// Whether answers are as the document says; those of the Java system are in other words.
     is_documented: bool,
-    _folder: TempDir,
+    folder: TempDir,
+    minder: Option<Child>,
 }
 
 impl Api {
@@ -46,20 +48,31 @@ impl Api {
         command.envs(settings.iter().copied());
         let server = Starting::new(command).ready();
         let is_documented = !settings.contains(&("TASK_SCHEDULER_API_COMPATIBILITY", "java"));
-        Api { client: Client::new(server.address), server, is_documented, _folder: folder }
+        Api { client: Client::new(server.address), server, is_documented, folder, minder: None }
+    }
+
+    /// The same for all tests of this process. What lives as long as a process is never dropped, so
+    /// a shell, whose input ends with it, ends the server and takes its directory away.
+    fn for_all(settings: &[(&str, &str)]) -> Mutex<Api> {
+        let mut api = Api::start(settings);
+        let script = "trap '' INT TERM HUP; cat; kill -KILL \"$0\"; rm -rf \"$1\"";
+        let mut minder = Command::new("sh");
+        minder.args(["-c", script, &api.server.id().to_string()]).arg(api.folder.path());
+        minder.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        api.minder = Some(minder.spawn().expect("a shell"));
+        Mutex::new(api)
     }
 
     /// The server that most tests share; they take turns with it.
     fn shared() -> MutexGuard<'static, Api> {
-        static SHARED: LazyLock<Mutex<Api>> = LazyLock::new(|| Mutex::new(Api::start(&[])));
+        static SHARED: LazyLock<Mutex<Api>> = LazyLock::new(|| Api::for_all(&[]));
         SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The shared server in Java mode.
     fn shared_java() -> MutexGuard<'static, Api> {
-        static SHARED: LazyLock<Mutex<Api>> = LazyLock::new(|| {
-            Mutex::new(Api::start(&[("TASK_SCHEDULER_API_COMPATIBILITY", "java")]))
-        });
+        static SHARED: LazyLock<Mutex<Api>> =
+            LazyLock::new(|| Api::for_all(&[("TASK_SCHEDULER_API_COMPATIBILITY", "java")]));
         SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 

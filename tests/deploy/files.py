@@ -114,20 +114,30 @@ def pods_have_probes_limits_and_time_to_drain():
         variables = {name: value.replace(mounted, f"{folder}/")
                      for name, value in config["data"].items()}
         assert "redis-password" in named
+        # With its tokens it may listen to others; without them it may not.
+        ask(variables, "config", "check", tokens=True)
+        refuse = {name: value for name, value in variables.items() if "TOKENS" not in name}
+        try:
+            ask(refuse, "config", "check", tokens=True)
+        except AssertionError as refusal:
+            assert "serve would not start" in str(refusal), refusal
+        else:
+            raise AssertionError("an open address without tokens is not refused")
         shown = json.loads(ask(variables, "config", "show", "--json"))
         assert shown["api.tokens"]["origin"].endswith("_TOKENS_FILE"), shown["api.tokens"]
         assert shown["database.password"]["origin"].endswith("_PASSWORD_FILE"), shown
 
 
-def ask(variables, *command):
-    """What the program says of a configuration in the image's directory."""
+def ask(variables, *command, tokens=False):
+    """What the program says of a configuration in the image's directory; without tokens of its own
+    it is told that everybody may do everything."""
     files = {path.name: path.read_text() for path in (DOCKER / "profiles").glob("*.toml")}
     files["taskscheduler.toml"] = (DOCKER / "image" / "taskscheduler.toml").read_text()
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
             pathlib.Path(folder, name).write_text(text)
-        tokens = {"TASK_SCHEDULER_API_INSECURE_NO_AUTH": "true"}
-        environment = clean_environment(**{**tokens, **variables})
+        open_to_all = {} if tokens else {"TASK_SCHEDULER_API_INSECURE_NO_AUTH": "true"}
+        environment = clean_environment(**{**open_to_all, **variables})
         done = subprocess.run([binary(), *command], cwd=folder, env=environment,
                               capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The load balancer's own files in a real nginx, in front of two real nodes, one of which dies."""
+"""The load balancer's own files in a real nginx, in front of two real nodes on one PostgreSQL, one of
+which dies."""
 
 import collections
 import contextlib
@@ -11,6 +12,7 @@ import tempfile
 import threading
 
 from scene import ROOT, Process, Server, call, check, free_port, need, until
+from stores import Postgres
 
 FILES = ROOT / "docker" / "nginx"
 
@@ -44,9 +46,22 @@ class Balancer(Process):
 @contextlib.contextmanager
 def two_nodes():
     with tempfile.TemporaryDirectory() as folder:
-        nodes = [Server(pathlib.Path(folder, f"data-{n}")) for n in (1, 2)]
-        with nodes[0], nodes[1]:
-            yield folder, nodes
+        with Postgres(folder) as postgres:
+            store = ["--database-url", postgres.url]
+            nodes = [Server(pathlib.Path(folder, f"data-{n}"), *store) for n in (1, 2)]
+            with nodes[0], nodes[1]:
+                yield folder, nodes
+
+
+def total(node):
+    return node.call("/api/v1/tasks/statistics")[1]["totalTasks"]
+
+
+def taken(node):
+    """How many submits came to this node."""
+    rows = node.call("/metrics")[1].splitlines()
+    labels = ['_requests_seconds_count{', 'method="POST"', 'uri="/api/v1/tasks"', 'status="201"']
+    return sum(int(row.rsplit(" ", 1)[1]) for row in rows if all(it in row for it in labels))
 
 
 def the_files_hold_together_and_a_wrong_one_is_found():
@@ -64,13 +79,16 @@ def requests_go_to_both_nodes_in_turn_and_a_person_stays_with_one():
             status, _, heads = call(balancer.url + "/api/v1/tasks", "POST",
                                     {"taskName": "t", "taskType": "NOOP"})
             assert status == 201 and heads["X-Request-Id"]
-        got = [node.call("/api/v1/tasks/statistics")[1]["totalTasks"] for node in nodes]
+        got = [taken(node) for node in nodes]
         assert sum(got) == 40 and min(got) >= 15, got
+        # It is one system: each shows what both took.
+        for node in nodes:
+            until(lambda: total(node) == 40, "both count all tasks")
         task = {"taskName": "t", "taskType": "NOOP"}
         for _ in range(10):
             heads = {"User-Agent": "Mozilla/5.0 (a person)"}
             assert call(balancer.url + "/api/v1/tasks", "POST", task, heads)[0] == 201
-        after = [node.call("/api/v1/tasks/statistics")[1]["totalTasks"] for node in nodes]
+        after = [taken(node) for node in nodes]
         more = sorted(b - a for a, b in zip(got, after))
         assert more == [0, 10], more
         heads = {"X-Request-Id": "mine-1"}
@@ -105,9 +123,11 @@ def when_a_node_is_killed_nothing_fails_that_may_be_asked_twice():
     with two_nodes() as (folder, nodes), Balancer(folder, nodes) as balancer:
         task = {"taskName": "t", "taskType": "NOOP"}
         tasks = balancer.url + "/api/v1/tasks"
+        first = nodes[0].submit()
+        nodes[0].until_status(first, "COMPLETED")
         clients = [
             Client(tasks + "/statistics", "GET"),
-            Client(tasks + "?size=5", "GET"),
+            Client(f"{tasks}/{first}", "GET"),
             Client(tasks, "POST", task, "a"),
             Client(tasks, "POST", task, "b"),
         ]
@@ -118,11 +138,13 @@ def when_a_node_is_killed_nothing_fails_that_may_be_asked_twice():
         nodes[0].stop(signal.SIGKILL)
         seen = max(client.answers.total() for client in clients)
         until(lambda: answered(seen + 100), "the other node carries on")
+        stored = 1
         for client, good in zip(clients, [200, 200, 201, 201]):
             answers = client.stop()
             assert set(answers) == {good}, (client.url, client.key, answers)
-        stored = nodes[1].call("/api/v1/tasks/statistics")[1]["totalTasks"]
-        assert stored > 0
+            stored += answers[201]
+        # What nginx asked the other node again was stored once.
+        until(lambda: total(nodes[1]) == stored, f"{stored} tasks are there, each once")
 
 
 def a_node_that_drains_is_passed_over():
@@ -139,6 +161,24 @@ def a_node_that_drains_is_passed_over():
         until(lambda: client.answers.total() > seen + 50, "the other node carries on")
         answers = client.stop()
         assert set(answers) == {201}, answers
+
+
+def a_refused_request_takes_no_node_away_from_others():
+    """A 503 counted as a node's failure, and where it was the last node all requests got 502."""
+    with two_nodes() as (folder, nodes), Balancer(folder, nodes) as balancer:
+        long = nodes[1].submit("SLEEP", payload={"ms": 4000})
+        nodes[1].until_status(long, "RUNNING")
+        nodes[0].stop(signal.SIGKILL)
+        tasks = balancer.url + "/api/v1/tasks"
+        task = {"taskName": "t", "taskType": "NOOP"}
+        until(lambda: call(tasks, "POST", task)[0] == 201, "the dead node is left out")
+        nodes[1].process.terminate()
+        until(lambda: call(tasks, "POST", task)[0] == 503, "the other one refuses")
+        for number in range(10):
+            # The last word may be that of the dead one.
+            refused = call(tasks, "POST", task, {"Idempotency-Key": f"k{number}"})[0]
+            assert refused in (502, 503), refused
+            assert call(f"{tasks}/{long}")[0] == 200, "reads go on"
 
 
 def behind_tls_the_same_holds_and_plain_requests_are_sent_on():
@@ -172,5 +212,6 @@ if __name__ == "__main__":
         requests_go_to_both_nodes_in_turn_and_a_person_stays_with_one,
         when_a_node_is_killed_nothing_fails_that_may_be_asked_twice,
         a_node_that_drains_is_passed_over,
+        a_refused_request_takes_no_node_away_from_others,
         behind_tls_the_same_holds_and_plain_requests_are_sent_on,
     )

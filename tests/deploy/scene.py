@@ -127,6 +127,10 @@ class Process:
             with self.heard:
                 self.lines.append(line.rstrip("\n"))
                 self.heard.notify_all()
+        # Whoever waits for words that will never come is told.
+        self.process.wait()
+        with self.heard:
+            self.heard.notify_all()
 
     def hear(self, words, seconds=60):
         """The first line that contains `words`."""

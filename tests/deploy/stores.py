@@ -30,7 +30,7 @@ class Postgres(Process):
         super().__init__(command, "postgres")
         self.hear("ready to accept connections")
         self.ask("CREATE DATABASE tasks")
-        self.url = self.url.replace("/postgres", "/tasks")
+        self.url = self.url.removesuffix("postgres") + "tasks"
 
     def ask(self, statement):
         """What one statement answers, as text."""
