@@ -145,6 +145,8 @@ pub struct Committed {
     pub expired: Vec<Task>,
     /// The ids taken.
     pub ids: Option<Range<u64>>,
+    /// Types that were not known here before, whoever brought them to the store.
+    pub types: Vec<Arc<str>>,
 }
 
 /// How one unit fared.

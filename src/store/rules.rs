@@ -16,6 +16,13 @@ pub(super) fn says(task: &Task, before: Before) -> bool {
     task.state.epoch == before.epoch && task.state.status.kind() == before.status
 }
 
+/// Whether a change forgets that somebody asked for the end of a running task: whoever decided it
+/// had not heard of that. A row that nobody holds is changed by many.
+pub(super) fn forgets_wish(row: &Task, next: &Task) -> bool {
+    let wished = row.state.status.is_running() && row.state.cancel_requested;
+    wished && !next.state.cancel_requested
+}
+
 /// What the end of its holder means for a held task. Leased ones are nobody's, and go on.
 pub(super) fn adopt(task: &mut Task, released: bool, now: TimeMs) {
     let state = &mut task.state;

@@ -84,6 +84,29 @@ pub(crate) fn a_claim_for_a_worker_starts_its_tasks_and_leaves_them_free(fresh: 
     assert_eq!(counts.iter().map(|count| count.tasks).sum::<u64>(), 5);
 }
 
+pub(crate) fn a_change_that_has_not_heard_of_a_cancel_is_stale(fresh: Fresh<'_>) {
+    let ground = fresh();
+    let (mut store, _) = start(&*ground, NOW);
+    commit(&mut *store, vec![insert(&Sample::new(1).free())]);
+    let mut task = claim(&mut *store, vec![ask(terms("w", 5000), 1, &["NOOP"])]).remove(0);
+    let mut unaware = task.clone();
+    let wish = update(&mut task, Holding::Free, |state| state.cancel_requested = true);
+    assert_eq!(fate(&mut *store, wish), Fate::Applied);
+    let again = |state: &mut crate::domain::State| {
+        state.status = Status::Retrying { due: NOW.plus_ms(9) };
+        state.leased_until = None;
+    };
+    let late = update(&mut unaware, Holding::Free, again);
+    assert_eq!(fate(&mut *store, late), Fate::Stale);
+    let stored = Stored::Live(Box::new(task.clone()), Holding::Free);
+    assert_eq!(fetch(&mut *store, &[1]), [stored]);
+    // Who knows of it may change the task, and a person who wants it again may take it back.
+    let aware = update(&mut task, Holding::Free, again);
+    assert_eq!(fate(&mut *store, aware), Fate::Applied);
+    let taken_back = update(&mut task, Holding::Free, |state| state.cancel_requested = false);
+    assert_eq!(fate(&mut *store, taken_back), Fate::Applied);
+}
+
 pub(crate) fn a_renewed_lease_ends_later_but_never_after_its_attempt(fresh: Fresh<'_>) {
     let ground = fresh();
     let (mut store, _) = start(&*ground, NOW);

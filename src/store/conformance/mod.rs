@@ -62,6 +62,7 @@ macro_rules! conformance {
             starting::a_crash_makes_suspects_and_raises_epochs,
             starting::a_release_makes_none,
             leasing::a_claim_for_a_worker_starts_its_tasks_and_leaves_them_free,
+            leasing::a_change_that_has_not_heard_of_a_cancel_is_stale,
             leasing::a_renewed_lease_ends_later_but_never_after_its_attempt,
             leasing::what_runs_out_is_taken_back_under_the_next_epoch,
             leasing::leases_are_counted_by_worker_and_type,

@@ -93,6 +93,7 @@ impl MemoryDisk {
             is_shared: true,
             broken: None,
             hints: Vec::new(),
+            types: 0,
         }
     }
 
@@ -160,6 +161,8 @@ pub struct MemoryStore {
     is_shared: bool,
     broken: Option<StoreError>,
     hints: Vec<TaskId>,
+    /// How many types this side has heard of.
+    types: usize,
 }
 
 impl MemoryStore {
@@ -214,7 +217,8 @@ impl Store for MemoryStore {
         let hints = std::mem::take(&mut self.hints);
         let mut content = self.disk.content();
         content.table.register.check(self.own, self.writer)?;
-        let committed = content.table.commit(self.own, batch, &hints)?;
+        let mut committed = content.table.commit(self.own, batch, &hints)?;
+        (committed.types, self.types) = content.table.types_after(self.types);
         afterwards.map_or(Ok(committed), Err)
     }
 
@@ -292,8 +296,8 @@ impl Reopen for Anew {
         content.reach(self.own)?;
         content.table.register.raise_writer(self.own, writer)?;
         let (disk, own) = (self.disk.clone(), self.own);
-        let (is_shared, broken, hints) = (true, None, Vec::new());
-        Ok(Box::new(MemoryStore { disk, own, writer, is_shared, broken, hints }))
+        let (is_shared, broken, hints, types) = (true, None, Vec::new(), 0);
+        Ok(Box::new(MemoryStore { disk, own, writer, is_shared, broken, hints, types }))
     }
 }
 

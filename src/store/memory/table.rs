@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 
 use super::nodes::Register;
 use crate::domain::{Change, ChangeKind, Holding, StatusKind, Task, TaskId, Terms, TimeMs};
-use crate::store::rules::{adopt, due, says};
+use crate::store::rules::{adopt, due, forgets_wish, says};
 use crate::store::tally::{Sort, Tally};
 use crate::store::{
     Batch, Beat, Beaten, Bucket, ClaimAsk, Claimed, Committed, ExpiredAsk, Fate, Incarnation,
@@ -84,6 +84,11 @@ impl Table {
         Ok(committed)
     }
 
+    /// The types beyond the first ones, and how many there are.
+    pub(super) fn types_after(&self, known: usize) -> (Vec<Arc<str>>, usize) {
+        (self.types.get(known..).unwrap_or_default().to_vec(), self.types.len())
+    }
+
     /// How this batch fared, if it is stored.
     pub(super) fn settled(&self, owner: Incarnation, seq: u64) -> Option<Committed> {
         let fates = self.settled.get(&(owner, seq))?.clone();
@@ -154,7 +159,8 @@ impl Table {
                 self.put(task.clone(), holding, owner);
             }
             ChangeKind::Update(before, holding) => {
-                if !self.live.get(&task.id).is_some_and(|row| says(&row.task, before)) {
+                let fits = |row: &Live| says(&row.task, before) && !forgets_wish(&row.task, task);
+                if !self.live.get(&task.id).is_some_and(fits) {
                     return Fate::Stale;
                 }
                 self.take(task.id);

@@ -50,8 +50,13 @@ pub(super) fn ends_session(error: &postgres::Error) -> bool {
     }
 }
 
-/// Whether the same transaction may well succeed if it is tried again at once.
+/// Whether the same transaction may well succeed if it is tried again at once. A check is violated
+/// by a row whose partition another node has just dropped.
 pub(super) fn is_collision(error: &postgres::Error) -> bool {
-    let collisions = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
+    let collisions = [
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::CHECK_VIOLATION,
+    ];
     error.code().is_some_and(|code| collisions.contains(code))
 }

@@ -178,7 +178,8 @@ impl PostgresStore {
 
 impl Store for PostgresStore {
     fn commit(&mut self, batch: &Batch) -> Result<Committed, StoreError> {
-        self.commit_batch(batch)
+        let committed = self.commit_batch(batch)?;
+        Ok(Committed { types: self.types.take_fresh(), ..committed })
     }
 
     fn hint(&mut self, ids: BandMap<Vec<TaskId>>) {

@@ -49,10 +49,11 @@ impl PostgresNodes {
         talk: impl FnOnce(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let session = self.session()?;
-        let result = session.script("BEGIN").and_then(|_| {
-            let value = talk(session)?;
-            session.script("COMMIT")?;
-            Ok(value)
+        let talked = session.script("BEGIN").and_then(|_| talk(session));
+        let result = talked.and_then(|value| match session.script("COMMIT") {
+            Ok(_) => Ok(value),
+            Err(error) if session.is_lost() => Err(StoreError::Unknown(error.to_string())),
+            Err(error) => Err(error),
         });
         if result.is_err() {
             session.roll_back();

@@ -14,6 +14,8 @@ use crate::store::StoreError;
 pub(super) struct Types {
     names: HashMap<i32, Arc<str>, RandomState>,
     numbers: HashMap<Arc<str>, i32, RandomState>,
+    /// Learnt since somebody asked.
+    fresh: Vec<Arc<str>>,
 }
 
 impl Types {
@@ -32,8 +34,14 @@ impl Types {
         if let Entry::Vacant(place) = self.names.entry(number) {
             let name: Arc<str> = name.into();
             place.insert(Arc::clone(&name));
+            self.fresh.push(Arc::clone(&name));
             self.numbers.insert(name, number);
         }
+    }
+
+    /// The types that were learnt since this was last asked.
+    pub(super) fn take_fresh(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.fresh)
     }
 
     /// The number of a type, if it is known here.

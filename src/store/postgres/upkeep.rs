@@ -45,7 +45,12 @@ impl PostgresStore {
         statuses: &[i16],
         last_day: i32,
     ) -> Result<u64, StoreError> {
-        let gone = self.transaction(|session, life| {
+        // The number is used up whatever becomes of it: where the answer is lost nobody knows
+        // whether it is taken, and every later batch would be refused for it.
+        self.undoubted()?;
+        let seq = self.life()?.seq;
+        self.pass_on();
+        self.transaction(|session, life| {
             let rows = session.query(
                 "WITH old AS (
                      SELECT tableoid AS part, ctid AS place FROM taskscheduler.task_history
@@ -71,13 +76,11 @@ impl PostgresStore {
             session.script(&format!(
                 "INSERT INTO taskscheduler.count_deltas VALUES ({}, {}, 0, '{}', '')",
                 life.incarnation,
-                life.seq,
+                seq,
                 delta.counts_literal()
             ))?;
             Ok(rows.len() as u64)
-        })?;
-        self.pass_on();
-        Ok(gone)
+        })
     }
 
     /// A slice of everything else.

@@ -376,6 +376,7 @@ const UPDATE_LIVE: &str =
                  updated_at, version, retries, suspicion, cancel_requested, leased_until, worker,
                  progress, started_at, took_us, waited_us, error_kind, error, result_form, result)
          WHERE t.id = u.id AND t.epoch = u.before_epoch AND t.status = u.before_status
+             AND NOT (t.status = 3 AND t.cancel_requested AND NOT u.cancel_requested)
          RETURNING t.id";
 
 /// How many units from the front can be written as one group.

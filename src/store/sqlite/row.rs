@@ -63,7 +63,8 @@ pub(super) const UPDATE_LIVE: &str = "UPDATE tasks SET owner = ?, due = ?, statu
      leased_until = ?, worker = ?, progress = ?, completed_at = ?, run_started_at = ?, \
      run_took_us = ?, run_waited_us = ?, \
      error_kind = ?, error = ?, result_form = ?, result = ? \
-     WHERE id = ? AND epoch = ? AND status = ?";
+     WHERE id = ? AND epoch = ? AND status = ? \
+     AND NOT (status = 3 AND cancel_requested AND NOT ?10)";
 
 /// Binds one parameter after the other.
 struct Binder<'s, 'c> {

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use test_servers::Cluster;
 
-use super::Database;
+use super::{Database, Options, PostgresStore};
 use crate::domain::{StatusKind, Task};
 use crate::store::conformance::sample::{NOW, Sample, batch, commit, finish, insert};
 use crate::store::conformance::start;
-use crate::store::{Batch, Cure, Fate, Store, StoreError, Unit};
+use crate::store::{Batch, Cure, Fate, PruneAsk, Store, StoreError, Unit};
 
 /// Commits as the persist thread does: what is in doubt is settled before it is sent again.
 fn insist(store: &mut dyn Store, batch: &Batch) -> (Vec<Fate>, u32) {
@@ -93,6 +93,54 @@ fn backends_terminated_at_any_moment_store_each_batch_exactly_once() {
     );
     let rows = rows.unwrap();
     assert_eq!((rows.get::<_, i64>(0), rows.get::<_, i64>(1)), (live.len() as i64, ended as i64));
+}
+
+/// Retention wrote a number of which it was not known whether it was stored, and the next batch took
+/// the same: it was refused as damaged, and so was every one after it.
+#[test]
+fn a_number_that_may_be_taken_is_never_used_again() {
+    let database = Database::new();
+    let mut store = database.store();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    store.recover(NOW, &pool).unwrap();
+    let mut admin = Cluster::shared().admin(&database.account.database);
+    let mut number = || -> i64 {
+        let sql = "SELECT max(seq) FROM taskscheduler.count_deltas";
+        admin.query_one(sql, &[]).unwrap().get(0)
+    };
+    commit(&mut store, vec![insert(&Sample::new(1))]);
+    let next = number() + 1;
+    admin.batch_execute("ALTER TABLE taskscheduler.count_deltas RENAME TO away").unwrap();
+    let statuses = vec![StatusKind::Completed];
+    let ask = PruneAsk { statuses, ended_before: NOW, limit: 10 };
+    assert!(store.prune(&ask).is_err());
+    admin.batch_execute("ALTER TABLE taskscheduler.away RENAME TO count_deltas").unwrap();
+    // As if it had been stored all the same.
+    let stored = "INSERT INTO taskscheduler.count_deltas
+                  SELECT incarnation, $1, 0, '{}', '' FROM taskscheduler.nodes";
+    admin.execute(stored, &[&next]).unwrap();
+    let fates = commit(&mut store, vec![insert(&Sample::new(2))]);
+    assert_eq!(fates, [Fate::Applied]);
+}
+
+/// A row without a partition was taken for damaged data, and the task ended as failed.
+#[test]
+fn a_task_that_ended_on_a_day_which_another_node_has_dropped_is_stored() {
+    let database = Database::new();
+    let (mut store, _) = start(&database, NOW);
+    let sample = Sample::new(1);
+    commit(&mut *store, vec![insert(&sample)]);
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { data: folder.path().to_owned(), ..database.options() };
+    let mut other = PostgresStore::open(options).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    other.recover(NOW, &pool).unwrap();
+    let statuses = StatusKind::ALL.into_iter().filter(|status| status.is_terminal()).collect();
+    let ended_before = NOW.plus_ms(10 * 24 * 3_600_000);
+    other.prune(&PruneAsk { statuses, ended_before, limit: 1000 }).unwrap();
+    let done = finish(&mut sample.task(), StatusKind::Completed, NOW);
+    assert_eq!(commit(&mut *store, vec![done]), [Fate::Applied]);
+    assert_eq!(store.reader().unwrap().counts().unwrap()[0].status, StatusKind::Completed);
 }
 
 #[test]
