@@ -1,8 +1,9 @@
 //! Task types: one shared text for each, how it is run, and how much room it has in memory.
 //!
-//! Types that cores run share the rooms of the bands. All others have a room of their own, whose
-//! size says how many tasks of the type are worth having in memory now; it may be nought. What
-//! finds no room waits in the store and delays only its own type.
+//! Types that cores run share the rooms of the bands. Those that the pool runs, and those with a
+//! limit, have a room of their own, whose size says how many tasks of the type are worth having in
+//! memory now; it may be nought. What finds no room waits in the store and delays only its own
+//! type. Types that only workers outside run have no room at all.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -159,15 +160,21 @@ impl Kinds {
         let shares = |kind: &&Kind| kind.own.is_none();
         kinds.shared = kinds.kinds.iter().filter(shares).map(|kind| kind.name.clone()).collect();
         for name in stored {
-            if kinds.of(&name).is_none() {
-                kinds.add(name, Way::Worker);
-            }
+            kinds.learn(name);
         }
         kinds
     }
 
+    /// Takes up a type that is in the store, whoever brought it there.
+    pub fn learn(&mut self, name: Arc<str>) {
+        self.newcomers.stored(&name);
+        if self.of(&name).is_none() {
+            self.add(name, Way::Worker);
+        }
+    }
+
     fn add(&mut self, name: Arc<str>, way: Way) -> KindId {
-        let own = (!matches!(way, Way::Cores(_))).then(|| OwnRoom::new(0, self.own_bytes_max));
+        let own = matches!(way, Way::Pool(..)).then(|| OwnRoom::new(0, self.own_bytes_max));
         self.remote = None;
         let kind = Kind { name: Arc::clone(&name), way, own };
         let id = self.vacant.pop().unwrap_or(KindId(self.kinds.len() as u32));
@@ -231,12 +238,6 @@ impl Kinds {
             kinds.iter().filter(here).map(|kind| Arc::clone(&kind.name)).collect()
         };
         Arc::clone(self.remote.get_or_insert_with(list))
-    }
-
-    /// Whether nobody asks for tasks of this type now.
-    pub fn waits_for_worker(&self, name: &str) -> bool {
-        let Some(kind) = self.of(name).map(|id| &self.kinds[id.0 as usize]) else { return true };
-        kind.way == Way::Worker && kind.own.as_ref().is_none_or(|own| own.capacity == 0)
     }
 
     /// The room of a type that has one of its own.
@@ -383,12 +384,15 @@ mod tests {
         assert_eq!(kinds.shared().iter().map(|name| &**name).collect::<Vec<_>>(), ["NOOP"]);
         assert!(kinds.own_id("NOOP").is_none() && kinds.own_id("SLEEP").is_some());
         assert_eq!(kinds.remote().iter().map(|name| &**name).collect::<Vec<_>>(), ["FAR"]);
-        assert!(kinds.waits_for_worker("FAR") && !kinds.waits_for_worker("SLEEP"));
         assert_eq!((kinds.intern("NEW"), kinds.intern("FAR").as_deref()), (None, Some("FAR")));
-        let far = kinds.own_id("FAR").unwrap();
-        kinds.set_capacity(far, 3);
-        assert!(!kinds.waits_for_worker("FAR"));
+        assert!(kinds.own_id("FAR").is_none(), "memory has room for what nobody here can start");
         let wishes: Vec<_> = kinds.wishes(false).map(|wish| wish.limit).collect();
-        assert_eq!(wishes, [7, 3]);
+        assert_eq!(wishes, [7]);
+        // Another node's types are known whatever the limit is.
+        kinds.learn("ELSEWHERE".into());
+        assert_eq!(
+            kinds.remote().iter().map(|name| &**name).collect::<Vec<_>>(),
+            ["FAR", "ELSEWHERE"]
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! Beside each unit stands what is to be done once its fate is known. A unit and its sequel are
 //! never separated.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::gathering::{Gatherings, Place};
 use super::lease::{LeaseReport, WaitId};
@@ -55,8 +55,8 @@ pub(super) struct Pending {
     pub units: Vec<Unit>,
     pub sequels: Vec<Sequel>,
     pub claims: Vec<ClaimAsk>,
-    /// Commands and reports that wait for a row to be looked up.
-    pub wanted: HashMap<TaskId, Vec<Wish>>,
+    /// Commands and reports that wait for a row to be looked up; earlier tasks come first.
+    pub wanted: BTreeMap<TaskId, Vec<Wish>>,
     /// Leases to renew.
     pub beats: Vec<(Beat, Place)>,
     /// Leases that ran out, to be taken back.
@@ -119,7 +119,7 @@ pub(super) fn weight(change: &Change) -> usize {
 pub(super) struct UnderWay {
     pub batch: std::sync::Arc<crate::store::Batch>,
     pub sequels: Vec<Sequel>,
-    pub wanted: HashMap<TaskId, Vec<Wish>>,
+    pub wanted: BTreeMap<TaskId, Vec<Wish>>,
     /// Whom the last of the batch's claims are for; those before them are this node's own.
     pub lessees: Vec<WaitId>,
     pub beats: Vec<Place>,

@@ -132,8 +132,12 @@ impl Persist {
             part if part.seq == batch.seq => Doubt::Whole,
             part => Doubt::Part(part),
         });
-        // A failure here says nothing about the batch; it is asked again with the next one.
-        let owned = (owned && error.is_none()).then(|| self.store.owned().ok()).flatten();
+        let (owned, error) = match error {
+            None if owned => {
+                self.store.owned().map_or_else(|e| (None, Some(e)), |ids| (Some(ids), None))
+            }
+            error => (None, error),
+        };
         let line = self.line.number;
         // The writer takes the batch apart, which costs nothing once nobody else holds it.
         drop(batch);
@@ -182,10 +186,15 @@ impl Transfer<'_> {
             Err(error) => error,
         };
         match error.cure() {
-            Cure::BisectBatch => self.bisect(batch, &error),
+            Cure::BisectBatch if !batch.units.is_empty() => self.bisect(batch, &error),
             Cure::RefuseInserts => self.refuse_inserts(batch, error),
             Cure::SettleBatch => self.in_doubt(batch, error),
-            Cure::RetryBatch | Cure::StopServer => unsent(batch, error),
+            // Where only this writing side is refused, because another one replaces it, that finds
+            // out what became of the batch.
+            Cure::StopServer if matches!(error, StoreError::Fenced(_)) => {
+                self.in_doubt(batch, error)
+            }
+            Cure::BisectBatch | Cure::RetryBatch | Cure::StopServer => unsent(batch, error),
         }
     }
 
@@ -224,10 +233,7 @@ impl Transfer<'_> {
         let units = &batch.units;
         if units.len() < 2 {
             let rest = self.last_part(batch, Vec::new());
-            let (mut committed, later) = match self.store.commit(&rest) {
-                Ok(committed) => (committed, None),
-                Err(later) => (Committed::default(), Some(later)),
-            };
+            let (mut committed, later) = self.commit(&rest);
             committed.fates = units.iter().map(|_| Fate::Bad(error.to_string())).collect();
             return (committed, later);
         }
@@ -252,11 +258,7 @@ impl Transfer<'_> {
             return unsent(batch, error);
         }
         let rest = self.last_part(batch, units);
-        let (mut committed, error) = match self.store.commit(&rest) {
-            Ok(committed) => (committed, None),
-            Err(error) if error.cure() == Cure::SettleBatch => self.in_doubt(&rest, error),
-            Err(error) => unsent(&rest, error),
-        };
+        let (mut committed, error) = self.commit(&rest);
         let mut kept = std::mem::take(&mut committed.fates).into_iter();
         let fate = |unit| if takes_space(unit) { Some(Fate::NoSpace) } else { kept.next() };
         committed.fates = batch.units.iter().filter_map(fate).collect();

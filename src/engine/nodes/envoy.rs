@@ -231,7 +231,9 @@ impl Envoy {
                 bell.ring();
             });
             if self.mailbox.post(Message::Do(wish.task, wish.command, receipt)).is_err() {
+                // The next ones would fare no better, and each takes a place among the answers.
                 self.under_way.remove(&id);
+                break;
             }
         }
     }

@@ -15,9 +15,9 @@ use crate::queue::WindowSizes;
 use crate::store::StoreError;
 use crate::store::memory::MemoryDisk;
 
-const LEASE: u64 = 10_000;
+pub(super) const LEASE: u64 = 10_000;
 
-fn ask(worker: &str, types: &[&str], tasks_max: u32) -> LeaseAsk {
+pub(super) fn ask(worker: &str, types: &[&str], tasks_max: u32) -> LeaseAsk {
     let types = match types {
         [] => LeaseTypes::EveryRemote,
         some => LeaseTypes::These(some.iter().map(|name| (*name).into()).collect()),
@@ -25,12 +25,12 @@ fn ask(worker: &str, types: &[&str], tasks_max: u32) -> LeaseAsk {
     LeaseAsk { worker: worker.into(), types, tasks_max, lease_ms: LEASE, wait_ms: 30_000 }
 }
 
-fn send(node: &Node, ask: LeaseAsk) -> Answered {
+pub(super) fn send(node: &Node, ask: LeaseAsk) -> Answered {
     node.post(|receipt| Message::Lease(ask, receipt))
 }
 
 /// A wish that waits.
-fn wait(node: &mut Node, ask: LeaseAsk) -> WaitId {
+pub(super) fn wait(node: &mut Node, ask: LeaseAsk) -> WaitId {
     let told = send(node, ask);
     node.settle();
     match told.try_recv() {
@@ -39,26 +39,26 @@ fn wait(node: &mut Node, ask: LeaseAsk) -> WaitId {
     }
 }
 
-fn leased(told: &Answered) -> Vec<Task> {
+pub(super) fn leased(told: &Answered) -> Vec<Task> {
     match told.try_recv() {
         Ok(Ok(Answer::Leased { tasks, .. })) => tasks,
         other => panic!("nothing was leased: {other:?}"),
     }
 }
 
-fn lease(node: &mut Node, worker: &str, types: &[&str], tasks_max: u32) -> Vec<Task> {
+pub(super) fn lease(node: &mut Node, worker: &str, types: &[&str], tasks_max: u32) -> Vec<Task> {
     let told = send(node, LeaseAsk { wait_ms: 0, ..ask(worker, types, tasks_max) });
     node.settle();
     leased(&told)
 }
 
-fn collect(node: &mut Node, wait: WaitId) -> Vec<Task> {
+pub(super) fn collect(node: &mut Node, wait: WaitId) -> Vec<Task> {
     let told = node.post(|receipt| Message::Collect(wait, receipt));
     node.settle();
     leased(&told)
 }
 
-fn report(node: &mut Node, task: &Task, what: Reported) -> LeaseFate {
+pub(super) fn report(node: &mut Node, task: &Task, what: Reported) -> LeaseFate {
     let (id, epoch) = (task.id, task.state.epoch);
     let reports = vec![LeaseReport { id, epoch, what }];
     let told = node.post(|receipt| Message::Report(reports, receipt));
@@ -69,7 +69,7 @@ fn report(node: &mut Node, task: &Task, what: Reported) -> LeaseFate {
     }
 }
 
-fn beat(node: &mut Node, task: &Task, progress: Option<u8>) -> LeaseFate {
+pub(super) fn beat(node: &mut Node, task: &Task, progress: Option<u8>) -> LeaseFate {
     let (id, epoch) = (task.id, task.state.epoch);
     let beats = vec![LeaseBeat { id, epoch, lease_ms: LEASE, progress }];
     let told = node.post(|receipt| Message::Beat("w".into(), beats, receipt));
@@ -80,11 +80,11 @@ fn beat(node: &mut Node, task: &Task, progress: Option<u8>) -> LeaseFate {
     }
 }
 
-fn done() -> Reported {
+pub(super) fn done() -> Reported {
     Reported::Done(Some(crate::domain::Payload::text("fine")))
 }
 
-fn failed() -> Reported {
+pub(super) fn failed() -> Reported {
     Reported::Failed(Failure::new(FailureKind::Error, "no luck"))
 }
 

@@ -3,6 +3,7 @@
 
 mod commands;
 mod corners;
+mod crossings;
 mod doubt;
 mod faults;
 mod leases;

@@ -33,6 +33,7 @@ pub(super) type Script = Arc<Mutex<VecDeque<Option<StoreError>>>>;
 struct Faulty {
     inner: Box<dyn Store>,
     script: Script,
+    looks: Script,
 }
 
 impl Store for Faulty {
@@ -49,7 +50,10 @@ impl Store for Faulty {
         self.inner.settle(batch)
     }
     fn owned(&mut self) -> Result<Vec<TaskId>, StoreError> {
-        self.inner.owned()
+        match self.looks.lock().unwrap().pop_front().flatten() {
+            Some(error) => Err(error),
+            None => self.inner.owned(),
+        }
     }
     fn nodes(&self) -> Result<Option<Box<dyn Nodes>>, StoreError> {
         self.inner.nodes()
@@ -92,6 +96,8 @@ pub(super) struct Node {
     pub posts: Posts,
     pub views: Arc<Views>,
     pub script: Script,
+    /// The same for looks at what the node holds.
+    pub looks: Script,
     pub reader: Box<dyn Reader>,
     pub disk: MemoryDisk,
     pub nodes: Box<dyn Nodes>,
@@ -123,10 +129,27 @@ impl Node {
         clock: Arc<ManualClock>,
         window: WindowSizes,
     ) -> Node {
+        let served = vec![
+            served("NOOP", None),
+            served("WORK", None),
+            served("FEW", Some(2)),
+            Served { name: "SLOW".into(), limit: None, line: Some(0) },
+        ];
+        Node::serving(served, store, id, clock, window)
+    }
+
+    /// The same for one that runs these types.
+    pub fn serving(
+        served: Vec<Served>,
+        store: &MemoryDisk,
+        id: NodeId,
+        clock: Arc<ManualClock>,
+        window: WindowSizes,
+    ) -> Node {
         let disk = store.clone();
-        let script = Script::default();
+        let (script, looks) = (Script::default(), Script::default());
         let inner: Box<dyn Store> = Box::new(store.join(id, "n"));
-        let mut store = Faulty { inner, script: Arc::clone(&script) };
+        let mut store = Faulty { inner, script: script.clone(), looks: looks.clone() };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let recovered = store.recover(clock.now(), &pool).unwrap();
         let ids = store.take_ids(65_536).unwrap();
@@ -142,12 +165,7 @@ impl Node {
         let (lanes, mut seats) = Entrance::new(1, LaneSettings::default());
         let views = Arc::new(Views::default());
         let settings = WriterSettings {
-            served: vec![
-                served("NOOP", None),
-                served("WORK", None),
-                served("FEW", Some(2)),
-                Served { name: "SLOW".into(), limit: None, line: Some(0) },
-            ],
+            served,
             types_max: 10,
             window,
             crashes_max: 3,
@@ -174,6 +192,7 @@ impl Node {
             posts,
             views,
             script,
+            looks,
             reader,
             disk,
             nodes,
@@ -361,7 +380,7 @@ impl Node {
     }
 }
 
-fn served(name: &str, limit: Option<usize>) -> Served {
+pub(super) fn served(name: &str, limit: Option<usize>) -> Served {
     Served { name: name.into(), limit, line: None }
 }
 

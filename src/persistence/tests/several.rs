@@ -12,19 +12,19 @@ use crate::store::memory::MemoryDisk;
 use crate::store::{KeyClaim, NodeId, StoreError};
 
 /// A store that nodes share, and the clock they all live by.
-struct Town {
-    disk: MemoryDisk,
-    clock: Arc<ManualClock>,
+pub(super) struct Town {
+    pub disk: MemoryDisk,
+    pub clock: Arc<ManualClock>,
 }
 
 impl Town {
-    fn new() -> Town {
+    pub fn new() -> Town {
         let (disk, clock) = (MemoryDisk::new(), ManualClock::at(START));
         disk.keep_time_by(clock.clone());
         Town { disk, clock }
     }
 
-    fn node(&self, number: u128, tasks_max: usize) -> Node {
+    pub fn node(&self, number: u128, tasks_max: usize) -> Node {
         let sizes = WindowSizes { tasks_max, ..WindowSizes::default() };
         let mut node = Node::join(&self.disk, NodeId(number), self.clock.clone(), sizes);
         node.settle();

@@ -31,13 +31,7 @@ impl Writer {
             // Another node may have heard more about a leased task than this one remembers.
             live.busy || !matches!(live.doing, Doing::Leased)
         });
-        let Some(live) = known else {
-            self.live.remove(id);
-            // Counted like a change, so that a batch has a bounded number of look-ups.
-            self.pending.changes += 1;
-            let wish = Wish::Command(command, receipt);
-            return self.pending.wanted.entry(id).or_default().push(wish);
-        };
+        let Some(live) = known else { return self.look_up(id, Wish::Command(command, receipt)) };
         if live.busy {
             if live.waiting.len() >= Self::WAITING_MAX {
                 return receipt.settle(Err(Refusal::Busy));
@@ -55,6 +49,23 @@ impl Writer {
                 self.decide(id, state, Sequel::Commanded { receipt, then, again }, now);
             }
         }
+    }
+
+    /// Has a row looked up that memory does not know well enough. What else waited for the task in
+    /// memory meets it as it is stored, too.
+    pub(super) fn look_up(&mut self, id: TaskId, wish: Wish) {
+        let waiting = self.live.remove(id).map(|live| live.waiting).unwrap_or_default();
+        let waiting = waiting.into_iter().filter_map(|waiting| match waiting {
+            Waiting::Command(command, receipt) => Some(Wish::Command(command, receipt)),
+            Waiting::Lease(report, place) => Some(Wish::Lease(report, place)),
+            Waiting::Report(_) | Waiting::Timer => None,
+        });
+        self.pending.since.get_or_insert(self.clock.mono());
+        let wishes = self.pending.wanted.entry(id).or_default();
+        let before = wishes.len();
+        wishes.extend(std::iter::once(wish).chain(waiting));
+        // Counted like changes, so that a batch has a bounded number of look-ups.
+        self.pending.changes += wishes.len() - before;
     }
 
     /// A row that was looked up.

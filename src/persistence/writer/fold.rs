@@ -20,7 +20,7 @@ use crate::store::{Batch, Claimed, Committed, Cure, Fate, StoreError, Unit};
 impl Writer {
     pub(super) fn take_settled(&mut self, now: TimeMs, mono: Mono) -> Result<bool, StoreError> {
         let mut ran = self.take_line();
-        let Ok(mut settled) = self.inbox.settled.try_recv() else { return Ok(ran) };
+        let Ok(settled) = self.inbox.settled.try_recv() else { return Ok(ran) };
         ran = true;
         if settled.line != self.line.number() {
             // From a thread that was left behind; its successor finds out what became of the batch.
@@ -33,7 +33,6 @@ impl Writer {
             Some(error @ StoreError::Fenced(_)) if self.is_superseded() => {
                 // Not the node is refused, but only the writing side that another one replaces.
                 log::info!("failed to {error}; the batch waits for it");
-                settled.doubt = Some(Doubt::Whole);
             }
             Some(error) if error.cure() == Cure::StopServer => return Err(error.clone()),
             Some(error) => self.note_outage(error, mono),
@@ -41,6 +40,8 @@ impl Writer {
                 if self.outage.take().is_some() {
                     log::info!("the store answers again");
                     self.let_leases_rest(mono);
+                    // What was being looked up, or was to be, may have been forgotten in it.
+                    self.wants_owned = true;
                 }
             }
         }
@@ -126,6 +127,7 @@ impl Writer {
             }
         }
         self.send_again(unsent);
+        committed.types.into_iter().for_each(|name| self.kinds.learn(name));
         self.take_expired(committed.expired, now);
         // Where the answer was lost nobody knows whether there is more; the next claims will tell.
         let lost = || Claimed { has_more: true, ..Claimed::default() };
@@ -136,9 +138,10 @@ impl Writer {
         for (ask, claimed) in own.iter().zip(ours.into_iter().chain(lost)) {
             self.take_claimed(seq, ask, claimed, now);
         }
-        let waits = doubt.is_some();
-        let (lessees, beat_places) = if waits {
-            // What is in doubt still has these wishes.
+        // Only the last part of a batch has its wishes.
+        let has_wishes =
+            |part: &Batch| (part.claims.len(), part.beats.len()) == (claims.len(), beats.len());
+        let (lessees, beat_places) = if doubt.as_ref().is_some_and(has_wishes) {
             (lessees, beat_places)
         } else {
             self.take_beaten(beats, beat_places, committed.beaten);
@@ -157,9 +160,8 @@ impl Writer {
         }
         if let Some(batch) = doubt {
             let (batch, sent_at) = (Arc::new(batch), None);
-            let sequels = doubted;
-            let beats = beat_places;
-            let way = UnderWay {
+            let (sequels, beats) = (doubted, beat_places);
+            self.under_way = Some(UnderWay {
                 batch,
                 sequels,
                 wanted,
@@ -170,8 +172,7 @@ impl Writer {
                 sent_at,
                 again,
                 told,
-            };
-            self.under_way = Some(way);
+            });
             return;
         }
         for (id, wishes) in wanted {
@@ -499,10 +500,17 @@ impl Writer {
                 self.pending.push_all(unit.changes, unit.key, sequel);
             }
         }
-        for wish in pending.wanted.into_values().flatten() {
-            match wish {
-                Wish::Command(_, receipt) => receipt.settle(Err(why.clone())),
-                Wish::Lease(_, place) => self.gatherings.refuse(place, why),
+        for (id, wishes) in pending.wanted {
+            if wishes.is_empty() {
+                // Nobody asked: it is a row of this node that memory does not know.
+                self.pending.wanted.entry(id).or_default();
+                self.pending.changes += 1;
+            }
+            for wish in wishes {
+                match wish {
+                    Wish::Command(_, receipt) => receipt.settle(Err(why.clone())),
+                    Wish::Lease(_, place) => self.gatherings.refuse(place, why),
+                }
             }
         }
         for (_, place) in pending.beats {

@@ -58,10 +58,8 @@ impl Writer {
             if fresh || matches!(report.what, Reported::Done(_)) {
                 return self.end_lease(report, place, now);
             }
-            self.live.remove(id);
         }
-        self.pending.changes += 1;
-        self.pending.wanted.entry(id).or_default().push(Wish::Lease(report, place));
+        self.look_up(id, Wish::Lease(report, place));
     }
 
     /// What a report about a task that is in memory comes to.
@@ -223,6 +221,13 @@ impl Writer {
         self.view.stale_reports += 1;
         if let Some(live) = self.live.get_mut(id) {
             live.doing = Doing::Nothing;
+        }
+        if place.is_none() {
+            // Another node takes back the same leases. If both go on, each makes stale what the
+            // other decides, and where commits are slow there is no end of it.
+            let wait = self.poll * (1 + self.next_random() as u32 % 4);
+            let rest = self.clock.mono().plus(wait);
+            self.leases_rest_until = self.leases_rest_until.max(rest);
         }
         self.gatherings.tell(place, LeaseFate::Lost);
         self.resume_waiting(id, now);

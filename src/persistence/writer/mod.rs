@@ -40,7 +40,7 @@ use super::mailbox::Inbox;
 use super::pending::{Pending, UnderWay};
 use super::suspects::Suspects;
 use super::view::{View, Views};
-use super::{Answer, Message, Receipt, Refusal, Seen, Ticket, Work};
+use super::{Answer, Message, Receipt, Refusal, Seen, Ticket, Way, Work};
 use crate::clock::{Clock, Mono};
 use crate::domain::{Band, BandMap, Epoch, Run, Status, TaskId, TimeMs};
 use crate::queue::{DueHeap, Entrance, Pool, Window, WindowSizes};
@@ -348,7 +348,7 @@ impl Writer {
         let mut task = live.task.clone();
         task.state.status = live.seen();
         let name = &task.spec.task_type;
-        let blocked = self.kinds.waits_for_worker(name) && !self.lessees.is_waited_for(name);
+        let blocked = self.kinds.way(name) == Way::Worker && !self.lessees.is_waited_for(name);
         if let (Doing::Ticket(ticket), true) = (&live.doing, live.is_taken()) {
             task.state.run = self.run_of(ticket);
             task.state.progress = self.progress_of(ticket.id);

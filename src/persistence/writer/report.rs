@@ -7,7 +7,7 @@ use crate::domain::{
 };
 use crate::persistence::live::{Doing, LiveTask, Room, Waiting};
 use crate::persistence::pending::Sequel;
-use crate::persistence::{Happened, Report};
+use crate::persistence::{Happened, Report, Way};
 
 impl Writer {
     pub(super) fn take_reports(&mut self, now: TimeMs) -> bool {
@@ -144,13 +144,16 @@ impl Writer {
         use crate::persistence::live::Home;
         let Some(live) = self.live.get(id) else { return };
         let (before, home, spec) = (live.written, live.home, live.task.spec.clone());
+        let was = live.task.state.status;
         state.version += 1;
         state.updated_at = now;
         let kind = if state.status.kind().is_terminal() {
             ChangeKind::Finish(before)
         } else {
-            // A task that stays in its room needs no other.
-            let stays = home == Home::Held && live.task.state.status == state.status;
+            // A task that stays in its room needs no other, if it is run here.
+            let stays = home == Home::Held
+                && was == state.status
+                && self.kinds.way(&spec.task_type) != Way::Worker;
             // What a worker outside runs is nobody's.
             let leased = state.leased_until.is_some();
             let holding = match (leased, stays) {

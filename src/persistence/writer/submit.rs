@@ -85,6 +85,8 @@ impl Writer {
         }
         if self.kinds.way(&spec.task_type) == Way::Worker {
             self.tell_lessees(&spec.task_type, status, now);
+            // Nobody here could start it.
+            return Holding::Free;
         }
         if let Some((_, own)) = self.kinds.own(&spec.task_type) {
             // A type that may have little room keeps none of it for what is not due soon.

@@ -66,12 +66,16 @@ impl Writer {
         let state = &live.task.state;
         match state.status {
             Status::Queued if self.left_behind.contains_key(&id) => {}
-            Status::Queued => match state.suspicion {
-                Suspicion::Suspect { started: false } | Suspicion::Loner { started: false, .. } => {
+            Status::Queued => match (self.kinds.way(&live.task.spec.task_type), state.suspicion) {
+                (Way::Worker, _) => self.unwritten.push_back((self.clock.mono(), id)),
+                (
+                    _,
+                    Suspicion::Suspect { started: false } | Suspicion::Loner { started: false, .. },
+                ) => {
                     live.doing = Doing::Turn;
                     self.suspects.enqueue(id, live.task.spec.band, state.suspicion);
                 }
-                _ => self.issue_ticket(id),
+                (way, _) => self.issue_ticket(id, way),
             },
             Status::Scheduled { due } | Status::Retrying { due } if due > now => {
                 self.set_timer(id, due);
@@ -84,10 +88,9 @@ impl Writer {
         }
     }
 
-    fn issue_ticket(&mut self, id: TaskId) {
+    fn issue_ticket(&mut self, id: TaskId, way: Way) {
         let Some(live) = self.live.get_mut(id) else { return };
         let (spec, state) = (&live.task.spec, &live.task.state);
-        let way = self.kinds.way(&spec.task_type);
         let (Way::Cores(slot) | Way::Pool(slot, _)) = way else { return };
         let work = Work { spec: Arc::clone(spec), slot, attempt: state.retries + 1 };
         let ticket = Arc::new(Ticket::new(id, state.epoch, spec.band, state.ready_at, work));
@@ -125,7 +128,8 @@ impl Writer {
         ran
     }
 
-    /// Writes the rows that have been behind for too long.
+    /// Writes the rows that have been behind for too long, and frees those that nobody here runs
+    /// any more.
     pub(super) fn write_late(&mut self, mono: Mono, now: TimeMs) -> bool {
         let mut ran = false;
         while !self.pending.is_full() {
@@ -135,10 +139,21 @@ impl Writer {
             }
             let Some((_, id)) = self.unwritten.pop_front() else { break };
             let Some(live) = self.live.get(id) else { continue };
-            if live.busy || live.home != Home::Held || !live.is_unwritten() {
+            if live.busy || live.home != Home::Held {
                 continue;
             }
             let mut state = live.task.state.clone();
+            if state.status == Status::Queued
+                && self.kinds.way(&live.task.spec.task_type) == Way::Worker
+            {
+                // Its executor was taken away while this node was down: it is for workers outside.
+                self.decide(id, state, Sequel::Quiet, now);
+                ran = true;
+                continue;
+            }
+            if !live.is_unwritten() {
+                continue;
+            }
             state.status = live.seen();
             if let (None, Doing::Ticket(ticket)) = (state.run, &live.doing) {
                 state.run = self.run_of(ticket);

@@ -93,10 +93,10 @@ enum Found {
     Nothing,
 }
 
-/// How far ahead tickets are worth having in memory.
 /// How often a thread looks whether its node may start something again.
 const BARRED: Duration = Duration::from_millis(20);
 
+/// How far ahead tickets are worth having in memory.
 const AHEAD: Duration = Duration::from_secs(1);
 
 impl<W> Pool<W> {

@@ -95,8 +95,8 @@ fn backends_terminated_at_any_moment_store_each_batch_exactly_once() {
     assert_eq!((rows.get::<_, i64>(0), rows.get::<_, i64>(1)), (live.len() as i64, ended as i64));
 }
 
-/// Retention wrote a number of which it was not known whether it was stored, and the next batch took
-/// the same: it was refused as damaged, and so was every one after it.
+/// Retention wrote a number of which it was not known whether it was stored, and the next batch
+/// took the same: it was refused as damaged, and so was every one after it.
 #[test]
 fn a_number_that_may_be_taken_is_never_used_again() {
     let database = Database::new();
