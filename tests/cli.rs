@@ -42,12 +42,13 @@ fn task(id: u64, status: &str) -> String {
 
 #[test]
 fn every_command_has_help_on_standard_output_with_an_example() {
-    let commands: [&[&str]; 18] = [
+    let commands: [&[&str]; 19] = [
         &["serve"],
         &["submit"],
         &["get"],
         &["list"],
         &["cancel"],
+        &["worker"],
         &["retry"],
         &["config", "check"],
         &["config", "show"],

@@ -1,5 +1,6 @@
 //! The command line as it is typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,6 +50,9 @@ pub enum Command {
     #[command(after_help = "Example: taskscheduler list --status FAILED -o name | \
         xargs taskscheduler retry")]
     Retry(IdsArgs),
+    /// Lease tasks from a server and run a command for each.
+    #[command(after_help = WORKER_NOTES)]
+    Worker(WorkerArgs),
     /// Check and show the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -286,6 +290,43 @@ pub struct IdsArgs {
     /// Which output.
     #[command(flatten)]
     pub format: FormatArgs,
+}
+
+/// What `worker --help` says at its end.
+const WORKER_NOTES: &str = "\
+The command gets the payload on standard input, and TASK_ID, TASK_TYPE, TASK_ATTEMPT, \
+TASK_EPOCH and TASK_DEADLINE (seconds since 1970) in its environment; no shell sees it. Exit code \
+0: the task is done, and standard output is its result (up to 64 KiB). Exit code 65: it has \
+failed, and no retry will help. Any other: it has failed and is tried again. The end of standard \
+error is the reason.
+
+Example: taskscheduler worker --type REPORT --concurrency 4 -- /usr/local/bin/report --quiet";
+
+/// The arguments of `worker`.
+#[derive(Debug, Flags)]
+pub struct WorkerArgs {
+    /// Take tasks of this type; can be given more than once
+    #[arg(long = "type", value_name = "TYPE", required = true, value_delimiter = ',')]
+    pub types: Vec<String>,
+    /// Run so many commands at a time
+    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub concurrency: u16,
+    /// What people see as the worker [default: the host and the process]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// How long a task stays this worker's when it falls silent; renewed all the time
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub lease: Duration,
+    /// How long commands may go on after SIGTERM; what is not done by then is given back
+    #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = duration)]
+    pub drain_timeout: Duration,
+    /// Which server.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
 }
 
 /// The commands about the configuration.

@@ -13,6 +13,7 @@ pub mod config;
 mod exit;
 mod logging;
 mod output;
+mod signals;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -56,7 +57,7 @@ pub fn serve_with(registry: Registry, args: impl IntoIterator<Item = OsString>) 
 fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Failure> {
     use commands::{
         backup, cancel, completions, doctor, get, health, list, man, migrate, retry, serve, submit,
-        version,
+        version, worker,
     };
     match args.command {
         None => serve::run(&args.serve, registry, around),
@@ -64,6 +65,7 @@ fn run(args: Args, registry: Registry, around: &Surroundings) -> Result<Exit, Fa
         Some(Command::Submit(args)) => submit::run(&args, around),
         Some(Command::Get(args)) => get::run(&args, around),
         Some(Command::List(args)) => list::run(&args, around),
+        Some(Command::Worker(args)) => worker::run(&args, around),
         Some(Command::Cancel(args)) => cancel::run(&args, around),
         Some(Command::Retry(args)) => retry::run(&args, around),
         Some(Command::Config(ConfigCommand::Check(args))) => {

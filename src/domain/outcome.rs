@@ -45,13 +45,14 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// All kinds; one that is missing here is unknown to what is kept outside the stores.
-    pub const ALL: [FailureKind; 6] = [
+    pub const ALL: [FailureKind; 7] = [
         FailureKind::Error,
         FailureKind::Permanent,
         FailureKind::Timeout,
         FailureKind::Panic,
         FailureKind::Poison,
         FailureKind::LeaseLost,
+        FailureKind::Crash,
     ];
 
     /// The kind with this word.

@@ -12,7 +12,7 @@ use rustix::event::{EventfdFlags, eventfd};
 type Word = Box<dyn Fn() + Send>;
 
 /// Something to wait for beside other descriptors.
-pub(super) struct Alarm {
+pub struct Alarm {
     fd: OwnedFd,
     word: Mutex<Option<Word>>,
 }
@@ -43,7 +43,7 @@ impl Alarm {
     }
 
     /// Calls `word` whenever it rings; that must not wait.
-    pub fn when_rung(&self, word: impl Fn() + Send + 'static) -> Waking<'_> {
+    pub(super) fn when_rung(&self, word: impl Fn() + Send + 'static) -> Waking<'_> {
         *self.word() = Some(Box::new(word));
         Waking(Some(self))
     }

@@ -80,11 +80,6 @@ impl Attempt<'_> {
         self.is_unwanted() || self.time_left().is_zero()
     }
 
-    /// The time of the clock the deadline is counted by.
-    pub(super) fn now(&self) -> Mono {
-        self.clock.mono()
-    }
-
     /// The time of day.
     pub(super) fn wall(&self) -> TimeMs {
         self.clock.now()

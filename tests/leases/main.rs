@@ -5,6 +5,7 @@
 #[path = "../ledger/mod.rs"]
 mod ledger;
 
+mod command;
 mod crowd;
 mod others;
 mod protocol;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use ledger::http::{Answer, Client};
-use ledger::server::{Deadline, Server, Starting, stock};
+use ledger::server::{Deadline, Server, Starting, stock_at};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,17 +31,27 @@ struct Ground {
 
 impl Ground {
     fn start() -> Ground {
-        let folder = tempfile::tempdir().expect("a directory");
-        let server = serve(folder.path());
+        Ground::start_at(0)
+    }
+
+    fn start_at(port: u16) -> Ground {
+        Ground::on(tempfile::tempdir().expect("a directory"), port)
+    }
+
+    fn on(folder: TempDir, port: u16) -> Ground {
+        let server = serve(folder.path(), port);
         Ground { client: Client::new(server.address), server, folder }
+    }
+
+    /// Kills the server; its data stays.
+    fn kill(self) -> TempDir {
+        self.server.kill();
+        self.folder
     }
 
     /// Kills the server and starts it again on the same data.
     fn restart(self) -> Ground {
-        let Ground { server, folder, .. } = self;
-        server.kill();
-        let server = serve(folder.path());
-        Ground { client: Client::new(server.address), server, folder }
+        Ground::on(self.kill(), 0)
     }
 
     fn post(&mut self, path: &str, body: &Value) -> Answer {
@@ -87,8 +98,8 @@ impl Ground {
     }
 }
 
-fn serve(data: &Path) -> Server {
-    let mut command = stock(data);
+fn serve(data: &Path, port: u16) -> Server {
+    let mut command = stock_at(data, port);
     // The directory of the test must not configure the server.
     command.current_dir(data);
     Starting::new(command).ready()

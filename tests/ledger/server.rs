@@ -161,8 +161,13 @@ impl Server {
 
 /// The stock binary on this data directory, on a port that the kernel chooses.
 pub fn stock(data: &Path) -> Command {
+    stock_at(data, 0)
+}
+
+/// The same on this port.
+pub fn stock_at(data: &Path, port: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_taskscheduler"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(data);
     command
 }
 

@@ -103,6 +103,11 @@ impl Client {
         self.answer(self.agent.run(request), Effect::Possible)
     }
 
+    /// Ends all requests that wait for an answer, and all later ones.
+    pub fn hang_up(&self) {
+        self.agent.clone().shutdown();
+    }
+
     fn answer(
         &self,
         answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>,

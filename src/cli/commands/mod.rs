@@ -16,3 +16,4 @@ pub mod serve;
 pub mod submit;
 pub mod types;
 pub mod version;
+pub mod worker;

@@ -22,7 +22,7 @@ use crate::store::{Connections, Durability};
 fn families() -> Vec<MetricFamily> {
     let mut books = Books::default();
     books.types.push("MAIL".into());
-    let row = Row { submitted: 3, retried: [2, 0, 1, 0, 0, 0], ..Row::default() };
+    let row = Row { submitted: 3, retried: [2, 0, 1, 0, 0, 0, 0], ..Row::default() };
     books.rows.insert(0, BandMap::from_fn(|_| row));
     books.type_run_us.insert(0, 1_500_000);
     books.wait[1].add(300);

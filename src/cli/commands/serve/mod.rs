@@ -3,7 +3,6 @@
 mod access;
 mod level2;
 mod settings;
-mod signals;
 mod start;
 mod supervisor;
 
@@ -17,13 +16,13 @@ use crate::cli::commands::types;
 use crate::cli::config::{Loaded, Surroundings, load};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::logging;
+use crate::cli::signals::{self, Signals};
 use crate::clock::{Clock, SystemClock};
 use crate::execution::Registry;
 
 pub(super) use level2::address as redis_address;
 pub(super) use settings::cores;
 
-use signals::Signals;
 use start::{Running, start};
 use supervisor::Supervisor;
 
@@ -40,7 +39,7 @@ pub fn run(args: &ConfigArgs, registry: Registry, around: &Surroundings) -> Resu
     let logging = logging::start(log.level, log.format, clock.clone())?;
     tell(&loaded, args);
     // Before anything else starts: a signal during a long recovery must not be lost.
-    let signals = Signals::watch()?;
+    let signals = Signals::watch(signals::end_now)?;
     let supervisor = Supervisor::find();
     supervisor.starting();
     let registry = types::register(registry, &loaded)?;

@@ -111,7 +111,7 @@ fn exit_codes_and_signals_are_told_apart() {
     assert_eq!((kind, message.as_str()), (FailureKind::Crash, "killed by signal 11"));
     let (kind, message) = failure(setup(&["/no/such/command"]));
     assert_eq!(kind, FailureKind::Error);
-    assert!(message.contains("failed to start /no/such/command"), "{message}");
+    assert!(message.contains("failed to run /no/such/command"), "{message}");
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! Feeds a command, takes what it writes, and sees to its end, on one thread that waits for all of
+//! Feeds a program, takes what it writes, and sees to its end, on one thread that waits for all of
 //! it at once.
 //!
-//! No write and no read ever waits: a command that does not read, or that writes without end, is
+//! No write and no read ever waits: a program that does not read, or that writes without end, is
 //! only one of several things that are watched.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{ChildStdin, ExitStatus};
+use std::process::ChildStdin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,26 +16,15 @@ use rustix::process::Signal;
 
 use super::group::{Group, Pipes};
 use super::sink::{Output, Tail};
+use super::{Ended, Leash};
 use crate::clock::Mono;
-use crate::execution::Attempt;
 
-/// How a command ended.
-pub(super) struct Ended {
-    pub status: ExitStatus,
-    pub output: Output,
-    pub errors: Tail,
-    /// It was asked to end: its time was up, or somebody cancelled its task.
-    pub stopped: bool,
-    /// It wrote more than it may.
-    pub flooded: bool,
-}
-
-/// One run of a command.
+/// One run of a program.
 pub(super) struct Pump {
     group: Group,
     ended: Option<OwnedFd>,
     pipes: Pipes,
-    payload: Option<Arc<str>>,
+    input: Option<Arc<str>>,
     fed: usize,
     output: Output,
     errors: Tail,
@@ -44,7 +33,7 @@ pub(super) struct Pump {
     buffer: Box<[u8]>,
 }
 
-/// Whether the command is to end.
+/// Whether the program is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     /// It may go on.
@@ -67,14 +56,12 @@ struct Woken {
 impl Pump {
     /// What is read at a time.
     const BUFFER: usize = 32 * 1024;
-    /// Once the command has ended, no more reads than this: a pipe holds less.
+    /// Once the program has ended, no more reads than this: a pipe holds less.
     const LAST_READS_MAX: usize = 64;
-    /// How often is looked whether the command has ended where no descriptor tells.
+    /// How often is looked whether the program has ended where no descriptor tells.
     const LOOK: Duration = Duration::from_millis(10);
-    /// What a command has to end by itself when the server itself ends.
-    const HALT_GRACE: Duration = Duration::from_millis(300);
 
-    pub fn new(mut group: Group, payload: Option<Arc<str>>, output_max: usize) -> io::Result<Pump> {
+    pub fn new(mut group: Group, input: Option<Arc<str>>, output_max: usize) -> io::Result<Pump> {
         let pipes = group.take_pipes();
         pipes.stdin.as_ref().map(without_waiting).transpose()?;
         pipes.stdout.as_ref().map(without_waiting).transpose()?;
@@ -83,7 +70,7 @@ impl Pump {
             ended: group.ended_fd(),
             group,
             pipes,
-            payload,
+            input,
             fed: 0,
             output: Output::new(output_max),
             errors: Tail::default(),
@@ -93,12 +80,12 @@ impl Pump {
         })
     }
 
-    /// Runs the command to its end.
-    pub fn run(mut self, attempt: &Attempt<'_>, grace: Duration) -> io::Result<Ended> {
+    /// Runs the program to its end.
+    pub fn run(mut self, leash: &Leash<'_>) -> io::Result<Ended> {
         self.feed();
         loop {
-            self.want_end(attempt, grace);
-            let woken = self.wait(attempt)?;
+            self.want_end(leash);
+            let woken = self.wait(leash)?;
             if woken.stdin {
                 self.feed();
             }
@@ -132,30 +119,32 @@ impl Pump {
     }
 
     /// Asks the group to end if it is to, and makes it if it does not.
-    fn want_end(&mut self, attempt: &Attempt<'_>, grace: Duration) {
-        let now = attempt.now();
+    fn want_end(&mut self, leash: &Leash<'_>) {
+        let now = leash.clock.mono();
         match self.end {
             Wanted::Nothing if self.flooded => {
                 self.group.signal(Signal::KILL);
                 self.end = Wanted::Now;
             }
-            Wanted::Nothing if attempt.cancelled() => {
-                self.group.signal(Signal::TERM);
-                // What is stopped hears nothing before it goes on.
-                self.group.signal(Signal::CONT);
-                let grace = if attempt.is_halted() { grace.min(Self::HALT_GRACE) } else { grace };
-                self.end = Wanted::By(now.plus(grace));
+            Wanted::Nothing => {
+                let late = (leash.deadline <= now).then_some(leash.grace);
+                if let Some(grace) = (leash.stop)().or(late) {
+                    self.group.signal(Signal::TERM);
+                    // What is stopped hears nothing before it goes on.
+                    self.group.signal(Signal::CONT);
+                    self.end = Wanted::By(now.plus(grace));
+                }
             }
             Wanted::By(time) if time <= now => {
                 self.group.signal(Signal::KILL);
                 self.end = Wanted::Now;
             }
-            _ => {}
+            Wanted::By(_) | Wanted::Now => {}
         }
     }
 
-    fn wait(&self, attempt: &Attempt<'_>) -> io::Result<Woken> {
-        let alarm = attempt.alarm().filter(|_| self.end == Wanted::Nothing);
+    fn wait(&self, leash: &Leash<'_>) -> io::Result<Woken> {
+        let alarm = leash.alarm.filter(|_| self.end == Wanted::Nothing);
         let Pipes { stdin, stdout, stderr } = &self.pipes;
         let watched: [(Option<BorrowedFd<'_>>, PollFlags); 5] = [
             (stdin.as_ref().map(AsFd::as_fd), PollFlags::OUT),
@@ -172,7 +161,7 @@ impl Pump {
                 places.push(place);
             }
         }
-        let time = self.time_to_wait(attempt);
+        let time = self.time_to_wait(leash.deadline, leash.clock.mono());
         let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
         match poll(&mut fds, Some(&time)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -192,20 +181,20 @@ impl Pump {
         Ok(woken)
     }
 
-    fn time_to_wait(&self, attempt: &Attempt<'_>) -> Duration {
+    fn time_to_wait(&self, deadline: Mono, now: Mono) -> Duration {
         let time = match self.end {
             // A little more, so that the time is up for sure.
-            Wanted::Nothing => attempt.time_left() + Duration::from_millis(1),
-            Wanted::By(time) => time.since(attempt.now()) + Duration::from_millis(1),
+            Wanted::Nothing => deadline.since(now) + Duration::from_millis(1),
+            Wanted::By(time) => time.since(now) + Duration::from_millis(1),
             Wanted::Now => Duration::from_secs(1),
         };
         if self.ended.is_some() { time } else { time.min(Self::LOOK) }
     }
 
-    /// Writes as much of the payload as the command takes now.
+    /// Writes as much of the input as the program takes now.
     fn feed(&mut self) {
         let Some(stdin) = &mut self.pipes.stdin else { return };
-        let bytes = self.payload.as_deref().unwrap_or_default().as_bytes();
+        let bytes = self.input.as_deref().unwrap_or_default().as_bytes();
         while self.fed < bytes.len() {
             match stdin.write(&bytes[self.fed..]) {
                 Ok(n) if n > 0 => self.fed += n,

@@ -1,4 +1,4 @@
-//! A command's process group, from its start until nothing of it is left.
+//! A program's process group, from its start until nothing of it is left.
 
 use std::io;
 use std::os::fd::OwnedFd;
