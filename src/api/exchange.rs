@@ -5,7 +5,7 @@
 //! replier always has room and nobody who answers ever waits.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::ask::Ask;
 use super::desk::{Desk, Job, Open};
@@ -15,8 +15,9 @@ use super::problem::{self, Problem};
 use super::reply::Reply;
 use super::token::Echo;
 use super::traffic::Place;
+use crate::engine::Question;
 use crate::persistence::{Answer, Receipt, Refusal};
-use crate::store::Reader;
+use crate::store::{Reader, StoreError};
 
 /// One request under way.
 pub(crate) struct Exchange {
@@ -89,21 +90,35 @@ impl Exchange {
         })
     }
 
-    /// Answers from the store, on a read thread.
-    pub(crate) fn read(
+    /// Answers with what `look` finds in the store, on a read thread; or says, where the store is
+    /// silent for too long, that it is.
+    pub(crate) fn read<T: 'static>(
         mut self,
-        answer: impl FnOnce(&Open, &mut dyn Reader) -> Result<Reply, Problem> + Send + 'static,
+        look: impl FnOnce(&mut dyn Reader) -> Result<T, StoreError> + Send + 'static,
+        answer: impl FnOnce(&Open, T) -> Reply + Send + 'static,
     ) {
         self.if_dropped = IfDropped::Busy;
         let engine = self.open().desk.engine.clone();
         // Refused, the question is dropped and this exchange with it, which answers busy.
-        engine.read(Box::new(move |reader| {
-            let reply = answer(self.open(), reader);
-            match reply {
-                Ok(reply) => self.answer(reply),
-                Err(problem) => self.refuse(&problem),
+        let waiting = Waiting::new(self);
+        let late = waiting.clone();
+        let ask = Box::new(move |reader: &mut dyn Reader| {
+            let found = look(reader);
+            let Some(exchange) = waiting.take() else { return };
+            match found {
+                Ok(found) => {
+                    let reply = answer(exchange.open(), found);
+                    exchange.answer(reply);
+                }
+                Err(error) => exchange.refuse(&Problem::unread(&error)),
             }
-        }));
+        });
+        let give_up = Box::new(move || {
+            if let Some(exchange) = late.take() {
+                exchange.refuse(&Problem::refused(&Refusal::StoreDown));
+            }
+        });
+        engine.read(Question { ask, give_up });
     }
 
     /// From here on the engine may act on the request, so that losing it leaves that unknown.
@@ -136,6 +151,29 @@ impl Exchange {
 
     fn close(mut self) -> Box<Open> {
         self.open.take().expect("an exchange that is in use is open")
+    }
+}
+
+/// An exchange that waits for the store; whoever takes it out answers.
+#[derive(Clone)]
+struct Waiting(Arc<Mutex<Option<Exchange>>>);
+
+impl Waiting {
+    fn new(exchange: Exchange) -> Waiting {
+        Waiting(Arc::new(Mutex::new(Some(exchange))))
+    }
+
+    fn take(&self) -> Option<Exchange> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // What panics must answer while it is known that it did.
+        if std::thread::panicking() {
+            drop(self.take());
+        }
     }
 }
 

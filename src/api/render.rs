@@ -13,7 +13,7 @@ use crate::domain::{Task, TaskId};
 use crate::persistence::{
     Answer, LeaseReport, Met, Receipt, Refusal, Reported, Seen, WaitId, WorkerSeen,
 };
-use crate::store::{LeaseCount, StoreError};
+use crate::store::LeaseCount;
 
 /// What is to be done with a settled request.
 pub(crate) enum Next {
@@ -94,26 +94,17 @@ fn leased(open: &Open, wait: WaitId, tasks: &[Task], spare: Vec<u8>) -> Reply {
 }
 
 /// Renders workers, and what the store says that they lease.
-pub(crate) fn workers(
-    open: &Open,
-    seen: &[WorkerSeen],
-    leased: Result<Vec<LeaseCount>, StoreError>,
-) -> Result<Reply, Problem> {
-    let leased = leased.map_err(|error| Problem::unread(&error))?;
+pub(crate) fn workers(open: &Open, seen: &[WorkerSeen], leased: &[LeaseCount]) -> Reply {
     let mut json = Json::default();
-    lease::workers(&mut json, seen, &leased, &open.view(false));
-    Ok(Reply::new(200, json.into_bytes()))
+    lease::workers(&mut json, seen, leased, &open.view(false));
+    Reply::new(200, json.into_bytes())
 }
 
 /// Renders one task as the store has it.
-pub(crate) fn found(
-    open: &Open,
-    found: Result<Option<Task>, StoreError>,
-    ask: Ask,
-) -> Result<Reply, Problem> {
-    match found.map_err(|error| Problem::unread(&error))? {
-        Some(task) => Ok(shown_task(open, &task, None, Vec::new())),
-        None => Ok(refused(open, &Refusal::NotFound, ask)),
+pub(crate) fn found(open: &Open, found: Option<Task>, ask: Ask) -> Reply {
+    match found {
+        Some(task) => shown_task(open, &task, None, Vec::new()),
+        None => refused(open, &Refusal::NotFound, ask),
     }
 }
 
@@ -122,16 +113,15 @@ pub(crate) fn found(
 pub(crate) fn known(
     open: &Open,
     ids: &[TaskId],
-    found: Result<Vec<Task>, StoreError>,
+    found: &[Task],
     (created, met): (bool, Met),
     ask: Ask,
-) -> Result<Reply, Problem> {
-    let found = found.map_err(|error| Problem::unread(&error))?;
+) -> Reply {
     let found: HashMap<TaskId, &Task> = found.iter().map(|task| (task.id, task)).collect();
     // An id may stand here twice: two items of a batch with one unique key are one task.
     let tasks: Vec<_> = ids.iter().map(|id| (*id, found.get(id).copied())).collect();
     let reply = stored(open, &tasks, created, ask, Vec::new());
-    Ok(Reply { replayed: met == Met::IdempotencyKey, ..reply })
+    Reply { replayed: met == Met::IdempotencyKey, ..reply }
 }
 
 fn stored(

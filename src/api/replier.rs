@@ -92,18 +92,20 @@ impl Replier {
                 let spare = std::mem::take(&mut self.spare);
                 match render::settled(&open, answer, ask, spare) {
                     Next::Reply(reply) => self.send(open, reply),
-                    Next::Find(id) => Exchange::resume(open)
-                        .read(move |open, reader| render::found(open, reader.find(id), ask)),
-                    Next::Workers(seen) => {
-                        Exchange::resume(open).read(move |open, reader| {
-                            render::workers(open, &seen, reader.leases(LEASES_TOLD_MAX))
-                        });
-                    }
-                    Next::FindAll { ids, created, met } => {
-                        Exchange::resume(open).read(move |open, reader| {
-                            render::known(open, &ids, reader.find_all(&ids), (created, met), ask)
-                        });
-                    }
+                    Next::Find(id) => Exchange::resume(open).read(
+                        move |reader| reader.find(id),
+                        move |open, found| render::found(open, found, ask),
+                    ),
+                    Next::Workers(seen) => Exchange::resume(open).read(
+                        |reader| reader.leases(LEASES_TOLD_MAX),
+                        move |open, leased| render::workers(open, &seen, &leased),
+                    ),
+                    Next::FindAll { ids, created, met } => Exchange::resume(open).read(
+                        move |reader| reader.find_all(&ids).map(|found| (ids, found)),
+                        move |open, (ids, found)| {
+                            render::known(open, &ids, &found, (created, met), ask)
+                        },
+                    ),
                 }
             }
         }

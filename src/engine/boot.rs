@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::housekeeper::Housekeeper;
 use super::nodes::{Neighbours, StartUntil};
 use super::prune::{self, Pruner};
-use super::reads::{self, Reads};
+use super::reads::Reads;
 use super::relief::Relief;
 use super::runners::{Queues, Runners};
 use super::second::Second;
@@ -274,11 +274,15 @@ fn start_readers(
     for (n, mut reader) in readers.into_iter().enumerate() {
         let asked = asked.clone();
         let body = move || {
-            reads::answer_all(&mut *reader, &asked);
+            asked.answer_all(&mut *reader);
             Ok(())
         };
         threads::spawn(&format!("read-{n}"), fatal, body)?;
     }
+    threads::spawn("usher", fatal, move || {
+        asked.watch_all();
+        Ok(())
+    })?;
     Ok(asks)
 }
 

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::disk::{Disk, Reserve};
 use super::prune::{Retention, SLICE, oldest, overdue, prune_slice};
-use super::reads::Reads;
+use super::reads::{Question, Reads};
 use crate::clock::{Clock, Mono};
 use crate::domain::TimeMs;
 use crate::persistence::{Chore, Views};
@@ -103,8 +103,9 @@ impl Housekeeper {
     fn is_too_much(&self) -> bool {
         let Some(bytes_max) = self.retention.bytes_max else { return false };
         let (tell, told) = bounded(1);
-        let question = move |reader: &mut dyn Reader| drop(tell.send(reader.used_bytes()));
-        if self.reads.ask(Box::new(question)).is_err() {
+        let ask = move |reader: &mut dyn Reader| drop(tell.send(reader.used_bytes()));
+        let question = Question { ask: Box::new(ask), give_up: Box::new(|| ()) };
+        if self.reads.ask(question).is_err() {
             return false;
         }
         matches!(told.recv_timeout(Self::DISK), Ok(Ok(used)) if used > bytes_max)

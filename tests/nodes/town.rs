@@ -132,6 +132,12 @@ pub fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
     (done, Duration::from_micros(clock.mono().0))
 }
 
+/// Lets time pass.
+pub fn pause(time: Duration) {
+    let (_keep, nothing) = std::sync::mpsc::channel::<()>();
+    let _ = nothing.recv_timeout(time);
+}
+
 /// Waits until it is so.
 pub fn wait_until(what: &str, wait: Duration, mut is_so: impl FnMut() -> bool) -> Duration {
     let deadline = Deadline::after(wait);

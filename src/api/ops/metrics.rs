@@ -84,11 +84,13 @@ pub(crate) fn metrics(exchange: Exchange) {
         Ok(stretch) => stretch,
         Err(problem) => return exchange.refuse(&problem),
     };
-    exchange.read(move |open, reader| {
-        let (whole, series) = sum(reader, &stretch).map_err(|error| Problem::unread(&error))?;
-        let style = time_style(open.desk.settings.compatibility);
-        Ok(Reply::new(200, write(&stretch, &whole, &series, style)))
-    });
+    exchange.read(
+        move |reader| sum(reader, &stretch).map(|sums| (stretch, sums)),
+        |open, (stretch, (whole, series))| {
+            let style = time_style(open.desk.settings.compatibility);
+            Reply::new(200, write(&stretch, &whole, &series, style))
+        },
+    );
 }
 
 fn stretch(query: &str, now: TimeMs) -> Result<Stretch, Problem> {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::api::exchange::Exchange;
 use crate::api::json::Json;
-use crate::api::problem::Problem;
 use crate::api::reply::Reply;
 use crate::domain::{BandMap, StatusKind, TimeMs};
 use crate::engine::Vitals;
@@ -22,12 +21,14 @@ struct Stored {
 
 /// `GET /api/v1/tasks/statistics`
 pub(crate) fn statistics(exchange: Exchange) {
-    exchange.read(|open, reader| {
-        let now = open.desk.settings.clock.now();
-        let stored = read(reader, now).map_err(|error| Problem::unread(&error))?;
-        let vitals = open.desk.engine.vitals();
-        Ok(Reply::new(200, write(&stored, &vitals, now)))
-    });
+    let now = exchange.open().desk.settings.clock.now();
+    exchange.read(
+        move |reader| read(reader, now),
+        move |open, stored| {
+            let vitals = open.desk.engine.vitals();
+            Reply::new(200, write(&stored, &vitals, now))
+        },
+    );
 }
 
 fn read(reader: &mut dyn Reader, now: TimeMs) -> Result<Stored, StoreError> {

@@ -8,7 +8,7 @@ use crate::api::view::page::{self, Frame};
 use crate::api::wire::cursor::Mark;
 use crate::api::wire::params::Params;
 use crate::domain::{Submission, TimeMs};
-use crate::store::{Filter, PageAsk, Place, ScheduledAsk, SortField, Sorting};
+use crate::store::{Filter, PageAsk, Place, Reader, ScheduledAsk, SortField, Sorting};
 
 const SIZE_DEFAULT: u64 = 20;
 
@@ -30,8 +30,8 @@ pub(crate) fn list(exchange: Exchange) {
         Ok(asked) => asked,
         Err(problem) => return exchange.refuse(&problem),
     };
-    exchange.read(move |open, reader| {
-        let page = reader.page(&ask).map_err(|error| Problem::unread(&error))?;
+    let look = move |reader: &mut dyn Reader| reader.page(&ask).map(|page| (ask, page));
+    exchange.read(look, move |open, (ask, page)| {
         let after = before + page.tasks.len() as u64;
         let mark = page.next.clone().map(|cursor| Mark { before: after, cursor });
         let frame = Frame {
@@ -42,7 +42,7 @@ pub(crate) fn list(exchange: Exchange) {
         };
         let mut json = Json::default();
         page::write(&mut json, &page, &frame, &open.view(ask.payloads));
-        Ok(Reply::new(200, json.into_bytes()))
+        Reply::new(200, json.into_bytes())
     });
 }
 
@@ -56,13 +56,13 @@ pub(crate) fn scheduled(exchange: Exchange) {
         Ok(ask) => ask,
         Err(problem) => return exchange.refuse(&problem),
     };
-    exchange.read(move |open, reader| {
-        let page = reader.scheduled(&ask).map_err(|error| Problem::unread(&error))?;
+    let look = move |reader: &mut dyn Reader| reader.scheduled(&ask).map(|page| (ask, page));
+    exchange.read(look, |open, (ask, page)| {
         let (before, size) = (ask.offset, ask.size.into());
         let frame = Frame { before, size, sorted: false, next_cursor: None };
         let mut json = Json::default();
         page::write(&mut json, &page, &frame, &open.view(ask.payloads));
-        Ok(Reply::new(200, json.into_bytes()))
+        Reply::new(200, json.into_bytes())
     });
 }
 

@@ -14,7 +14,7 @@ use super::claim::Hints;
 use super::counts::Delta;
 use super::session::Session;
 use super::write::Write;
-use super::{Life, PostgresStore, answer, claim, leases, partitions, take_ids};
+use super::{Doubt, Life, PostgresStore, answer, claim, leases, partitions, take_ids};
 use crate::store::{Batch, Committed, Fate, StoreError};
 
 /// How often a transaction is tried again at once that met another one.
@@ -128,7 +128,7 @@ impl PostgresStore {
             self.session.roll_back();
             return Err(error);
         }
-        self.doubt = Some(batch.seq);
+        self.doubt = self.life.map(|life| Doubt { batch: batch.seq, seq: life.seq });
         match self.settle_batch(batch) {
             Ok(Some(_)) => Ok(committed),
             Ok(None) => Err(error),
@@ -148,7 +148,7 @@ impl PostgresStore {
         )?;
         // Sent by this connection's forerunner it has the next number; by another writing side, any
         // later one.
-        let first = if self.doubt.take().is_some() { life.seq } else { 0 };
+        let first = self.doubt.take().map_or(0, |doubt| doubt.seq);
         let Some(row) = rows.first().filter(|row| row.get::<_, i64>(0) >= first) else {
             log::info!("a batch whose answer was lost was not committed");
             return Ok(None);
@@ -156,7 +156,6 @@ impl PostgresStore {
         log::info!("a batch whose answer was lost was committed");
         if let Some(life) = &mut self.life {
             life.seq = life.seq.max(row.get::<_, i64>(0) + 1);
-            self.shared.set_seq(life.seq);
         }
         let told = row.get::<_, Option<&[u8]>>(1).unwrap_or_default();
         let fates = answer::unpack(told, batch.units.len())
@@ -168,7 +167,9 @@ impl PostgresStore {
     pub(super) fn undoubted(&self) -> Result<(), StoreError> {
         match self.doubt {
             None => Ok(()),
-            Some(batch) => Err(StoreError::Unavailable(format!("batch {batch} is not settled"))),
+            Some(Doubt { batch, .. }) => {
+                Err(StoreError::Unavailable(format!("batch {batch} is not settled")))
+            }
         }
     }
 
@@ -176,7 +177,6 @@ impl PostgresStore {
     pub(super) fn pass_on(&mut self) {
         if let Some(life) = &mut self.life {
             life.seq += 1;
-            self.shared.set_seq(life.seq);
         }
     }
 

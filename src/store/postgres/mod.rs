@@ -88,8 +88,8 @@ pub struct PostgresStore {
     life: Option<Life>,
     /// Ids that the claims of the next commit may look at first.
     hints: BandMap<Vec<TaskId>>,
-    /// The number of a batch that may or may not be committed.
-    doubt: Option<u64>,
+    /// A batch that may or may not be committed.
+    doubt: Option<Doubt>,
     pool: Pool,
     /// Who this node is through all its lives.
     node_id: u128,
@@ -107,6 +107,13 @@ struct Life {
     /// Which of its connections writes now.
     writer: i32,
     /// The number of the next batch.
+    seq: i64,
+}
+
+/// A batch that may or may not be committed, and the number that its delta row has if it is.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    batch: u64,
     seq: i64,
 }
 

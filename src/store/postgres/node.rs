@@ -36,7 +36,6 @@ impl PostgresStore {
         };
         self.session.script("COMMIT")?;
         self.life = Some(life);
-        self.shared.set_seq(life.seq);
         self.name_session(life)?;
         let types = &self.types;
         let read = |row: &postgres::Row| row::read(row, types).map(|(task, _)| task);
@@ -55,6 +54,7 @@ impl PostgresStore {
         let (client, server) = self.options.target.connect_writer("again")?;
         self.session = Session::new(client);
         self.server = server;
+        self.pool.renew();
         self.take_place()?;
         log::info!("connected to {}", self.options.target);
         Ok(())
@@ -76,6 +76,14 @@ impl PostgresStore {
         )?;
         let Some(row) = rows.first() else { return Err(commit::fenced()) };
         life.writer = row.get(0);
+        // What the connection before wrote last may be there although its answer was lost, a
+        // deletion for instance, which nobody asks for again: its number is used up.
+        let rows = session.query(
+            "SELECT coalesce(max(seq), 0) + 1 FROM taskscheduler.count_deltas
+             WHERE incarnation = $1",
+            &[&life.incarnation],
+        )?;
+        life.seq = life.seq.max(rows.first().map_or(0, |row| row.get(0)));
         self.life = Some(life);
         self.name_session(life)
     }

@@ -156,9 +156,11 @@ impl Nodes for PostgresNodes {
 
     fn inbox(&mut self, limit: u32) -> Result<Vec<(WishId, Wish)>, StoreError> {
         let holder = self.own;
+        // Locked only so that a server that has become read-only refuses it: another one is the
+        // truth now, and nothing new would ever come here.
         let rows = self.session()?.query(
             "SELECT id, task_id, op FROM taskscheduler.task_inbox
-             WHERE node = $1 AND detail IS NULL ORDER BY id LIMIT $2",
+             WHERE node = $1 AND detail IS NULL ORDER BY id LIMIT $2 FOR KEY SHARE",
             &[&(holder.0 as i64), &i64::from(limit)],
         )?;
         let wish = |row: &postgres::Row| {

@@ -5,7 +5,7 @@
 //! finds its connection lost is fenced.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::partitions::Days;
 use super::reader::Pool;
@@ -21,18 +21,12 @@ use crate::store::{Reopen, Store, StoreError};
 pub(super) struct Shared {
     /// The number of the newest.
     newest: AtomicU64,
-    /// The number of the next delta row; only the newest writes it.
-    seq: AtomicI64,
 }
 
 // SeqCst: a few times in a life, and the simplest order to think about.
 impl Shared {
     pub(super) fn newest(&self) -> u64 {
         self.newest.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn set_seq(&self, seq: i64) {
-        self.seq.store(seq, Ordering::SeqCst);
     }
 }
 
@@ -83,11 +77,9 @@ impl Reopen for Anew {
             shared: Arc::clone(&self.shared),
             lock: Arc::clone(&self.lock),
         };
+        store.pool.renew();
         store.take_place()?;
         store.refresh_types()?;
-        // Whatever the one before has committed it has counted by now: its session is ended.
-        let seq = self.shared.seq.load(Ordering::SeqCst);
-        store.life = store.life.map(|life| Life { seq, ..life });
         Ok(Box::new(store))
     }
 }

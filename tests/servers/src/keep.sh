@@ -1,4 +1,5 @@
-# Keeps one throw-away server for a test process: "keep.sh postgres" or "keep.sh redis".
+# Keeps one throw-away server for a test process: "keep.sh postgres", "keep.sh redis", or "keep.sh
+# standby PORT" for one that follows the PostgreSQL server on that port.
 #
 # It is told what to do by lines on its input, each a word and what goes with it:
 #   start PORT SETTINGS   one setting a word, name=value     stop   end it at once
@@ -6,6 +7,7 @@
 # or died in whatever way, it ends the server and removes its directory.
 set -u
 kind=$1
+primary=${2:-}
 # A Ctrl-C reaches everyone in the group; the end of the input is the only end here.
 trap '' INT TERM HUP
 
@@ -37,6 +39,7 @@ start_postgres() {
     shift
     {
         echo "port = $port"
+        echo "unix_socket_directories = '$dir'"
         for setting in "$@"; do
             echo "${setting%%=*} = '${setting#*=}'"
         done
@@ -52,10 +55,24 @@ stop_postgres() {
     account "$bin/pg_ctl" -w -t 60 -D "$dir/data" -m immediate stop >/dev/null 2>&1
 }
 
-make_postgres() {
+find_postgres() {
     bin=$(ls -d /usr/lib/postgresql/*/bin /usr/pgsql-*/bin 2>/dev/null | sort -V | tail -n 1)
     [ -n "$bin" ] || bin=$(dirname "$(command -v initdb)") || return 1
     [ "$(id -u)" != 0 ] || chown postgres "$dir"
+}
+
+make_standby() {
+    find_postgres || return 1
+    account env PGPASSWORD=super "$bin/pg_basebackup" -h 127.0.0.1 -p "$primary" -U super \
+        -D "$dir/data" -R -X stream -c fast --no-sync >"$dir/init.log" 2>&1 </dev/null
+}
+
+start_standby() { start_postgres "$@"; }
+
+stop_standby() { stop_postgres; }
+
+make_postgres() {
+    find_postgres || return 1
     echo super >"$dir/password"
     chmod 644 "$dir/password"
     LC_ALL=C account "$bin/initdb" -D "$dir/data" -U super -A scram-sha-256 --no-sync \
@@ -63,7 +80,6 @@ make_postgres() {
     # Later lines win; fsync, full_page_writes and synchronous_commit stay on, as they come.
     account tee -a "$dir/data/postgresql.conf" >/dev/null <<-END
 		listen_addresses = '127.0.0.1'
-		unix_socket_directories = '$dir'
 		max_connections = 300
 		logging_collector = off
 		include_if_exists = 'test.conf'

@@ -24,8 +24,14 @@ struct Talk {
 impl Keeper {
     /// Makes a directory for a server of this kind.
     pub fn new(kind: &str) -> Keeper {
+        Keeper::with(kind, None)
+    }
+
+    /// The same for a server that stands beside the one on this port.
+    pub fn with(kind: &str, beside: Option<u16>) -> Keeper {
         let mut child = Command::new("sh")
             .args(["-c", SCRIPT, "keep.sh", kind])
+            .args(beside.map(|port| port.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

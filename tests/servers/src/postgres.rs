@@ -46,6 +46,32 @@ impl Cluster {
         Cluster { keeper, port, settings, accounts: AtomicU32::new(0) }
     }
 
+    /// A standby that follows this server, until it is promoted. From now on this one commits
+    /// nothing that the standby does not have too.
+    pub fn standby(&self) -> Cluster {
+        let keeper = Keeper::with("standby", Some(self.port));
+        let port = keeper.start_somewhere(&[]);
+        let mut admin = self.admin("postgres");
+        for sql in
+            ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"]
+        {
+            admin.execute(sql, &[]).expect("a superuser may do this");
+        }
+        let follows = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'";
+        for _ in 0..600 {
+            if !admin.query(follows, &[]).expect("a server that answers").is_empty() {
+                return Cluster { keeper, port, settings: Vec::new(), accounts: AtomicU32::new(0) };
+            }
+            admin.execute("SELECT pg_sleep(0.05)", &[]).expect("a server that answers");
+        }
+        panic!("the standby does not follow");
+    }
+
+    /// Makes a standby a server of its own.
+    pub fn promote(&self) {
+        self.admin("postgres").execute("SELECT pg_promote()", &[]).expect("a standby");
+    }
+
     /// A new database with a role of its own.
     pub fn account(&self) -> Account {
         // Relaxed: only the number matters.

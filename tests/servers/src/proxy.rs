@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub enum Fault {
     /// Once a question that contains these bytes has reached the server, its answer is withheld and
     /// the client's end is reset: the client cannot know whether it was carried out.
     LoseAnswerTo(Vec<u8>),
+    /// The same, but nobody is told: nothing comes back any more, and the connection stays.
+    SwallowAnswerTo(Vec<u8>),
 }
 
 /// What is to happen.
@@ -90,6 +92,8 @@ struct Course {
 struct Link {
     client: TcpStream,
     server: TcpStream,
+    /// Nothing more is passed on to the client.
+    is_mute: AtomicBool,
 }
 
 impl Proxy {
@@ -175,7 +179,7 @@ impl Shared {
     fn link(self: &Arc<Shared>, client: TcpStream, server: TcpStream) -> io::Result<()> {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
-        let link = Arc::new(Link { client, server });
+        let link = Arc::new(Link { client, server, is_mute: AtomicBool::new(false) });
         self.course().links.push(Arc::downgrade(&link));
         for way in [Way::Asking, Way::Answering] {
             let (shared, link) = (Arc::clone(self), Arc::clone(&link));
@@ -206,6 +210,9 @@ impl Shared {
             let allowed = self.suffer(fault.as_ref(), link, way, passed, read.len());
             let Some(allowed) = allowed else { return };
             passed += allowed as u64;
+            if way == Way::Answering && link.is_mute.load(Ordering::SeqCst) {
+                continue;
+            }
             if to.write_all(&read[..allowed]).is_err() {
                 break;
             }
@@ -231,7 +238,7 @@ impl Shared {
         let mut course = self.course();
         let number = course.number;
         let meant = |fault: &Fault| match fault {
-            Fault::LoseAnswerTo(bytes) => {
+            Fault::LoseAnswerTo(bytes) | Fault::SwallowAnswerTo(bytes) => {
                 way == Way::Asking && piece.windows(bytes.len().max(1)).any(|part| part == bytes)
             }
             Fault::CutAfter(of, _) | Fault::HalfClose(of, _) => *of == way,
@@ -242,7 +249,9 @@ impl Shared {
             Plan::All(fault) => Some(fault.clone()),
             Plan::Next(0, _) => None,
             Plan::Next(left, fault) => {
-                *left -= u32::from(meant(fault) && !matches!(fault, Fault::CutAfter(..)));
+                // Those that come after so many bytes are used up when they do.
+                let late = matches!(fault, Fault::CutAfter(..) | Fault::HalfClose(..));
+                *left -= u32::from(meant(fault) && !late);
                 Some(fault.clone())
             }
             Plan::Random { one_in, faults, .. } => {
@@ -292,6 +301,11 @@ impl Shared {
                 self.wait(None);
                 link.reset();
                 None
+            }
+            Fault::SwallowAnswerTo(_) => {
+                self.injected.fetch_add(1, Ordering::Relaxed);
+                link.is_mute.store(true, Ordering::SeqCst);
+                Some(bytes)
             }
             Fault::LoseAnswerTo(_) => {
                 debug_assert_eq!(way, Way::Asking);

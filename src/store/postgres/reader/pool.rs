@@ -1,6 +1,6 @@
 //! The connections of readers, shared by all of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use postgres::{Client, NoTls};
@@ -13,9 +13,20 @@ use super::PostgresReader;
 use crate::store::postgres::target::Target;
 use crate::store::{Connections, StoreError};
 
-/// The pool, by how its connections speak.
+/// The pool.
 #[derive(Clone)]
-pub(in crate::store::postgres) enum Pool {
+pub(in crate::store::postgres) struct Pool(Arc<Shared>);
+
+struct Shared {
+    target: Target,
+    most: u32,
+    least: u32,
+    lines: RwLock<Lines>,
+}
+
+/// Its connections, by how they speak.
+#[derive(Clone)]
+enum Lines {
     Plain(r2d2::Pool<PostgresConnectionManager<NoTls>>),
     Tls(r2d2::Pool<PostgresConnectionManager<MakeRustlsConnect>>),
 }
@@ -26,22 +37,17 @@ const WAIT: Duration = Duration::from_secs(2);
 impl Pool {
     /// A pool that connects when it is first asked.
     pub(in crate::store::postgres) fn new(target: &Target, most: u32, least: u32) -> Pool {
-        let (config, tls) = target.pooled();
-        let most = most.max(1);
-        let threads =
-            ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("pg-pool-{}").build();
-        let threads = Arc::new(threads);
-        match tls {
-            None => Pool::Plain(build(
-                PostgresConnectionManager::new(config, NoTls),
-                most,
-                least,
-                threads,
-            )),
-            Some(tls) => {
-                Pool::Tls(build(PostgresConnectionManager::new(config, tls), most, least, threads))
-            }
-        }
+        let (target, most) = (target.clone(), most.max(1));
+        let lines = RwLock::new(Lines::new(&target, most, least));
+        Pool(Arc::new(Shared { target, most, least, lines }))
+    }
+
+    /// From now on readers make connections anew. The writer had to: it may be another server that
+    /// holds the truth now, while the one before still answers whoever reads.
+    pub(in crate::store::postgres) fn renew(&self) {
+        let Shared { target, most, least, lines } = &*self.0;
+        let new = Lines::new(target, *most, *least);
+        *lines.write().unwrap_or_else(PoisonError::into_inner) = new;
     }
 
     /// A reader.
@@ -64,11 +70,7 @@ impl Pool {
         &self,
         mut ask: impl FnMut(&mut Client) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let most = match self {
-            Pool::Plain(pool) => pool.max_size(),
-            Pool::Tls(pool) => pool.max_size(),
-        };
-        for _ in 0..most {
+        for _ in 0..self.0.most {
             let (result, closed) = self.once(&mut ask)?;
             if result.is_ok() || !closed {
                 return result;
@@ -83,16 +85,38 @@ impl Pool {
         ask: &mut impl FnMut(&mut Client) -> Result<T, StoreError>,
     ) -> Result<(Result<T, StoreError>, bool), StoreError> {
         let none = |error: r2d2::Error| StoreError::Unavailable(error.to_string());
-        Ok(match self {
-            Pool::Plain(pool) => {
+        // Not locked while it is asked, which may take for ever.
+        let lines = self.0.lines.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(match lines {
+            Lines::Plain(pool) => {
                 let mut client = pool.get().map_err(none)?;
                 (ask(&mut client), client.is_closed())
             }
-            Pool::Tls(pool) => {
+            Lines::Tls(pool) => {
                 let mut client = pool.get().map_err(none)?;
                 (ask(&mut client), client.is_closed())
             }
         })
+    }
+}
+
+impl Lines {
+    fn new(target: &Target, most: u32, least: u32) -> Lines {
+        let (config, tls) = target.pooled();
+        let threads =
+            ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("pg-pool-{}").build();
+        let threads = Arc::new(threads);
+        match tls {
+            None => Lines::Plain(build(
+                PostgresConnectionManager::new(config, NoTls),
+                most,
+                least,
+                threads,
+            )),
+            Some(tls) => {
+                Lines::Tls(build(PostgresConnectionManager::new(config, tls), most, least, threads))
+            }
+        }
     }
 }
 

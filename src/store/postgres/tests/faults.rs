@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use test_servers::Cluster;
+use test_servers::{Cluster, Fault, Plan, Proxy};
 
 use super::{Database, Options, PostgresStore};
 use crate::domain::{StatusKind, Task};
@@ -181,4 +181,33 @@ fn a_server_that_became_read_only_is_left_until_it_is_not() {
     assert_eq!(refused.cure(), Cure::RetryBatch, "{refused}");
     read_only("off");
     commit(&mut *store, vec![insert(&Sample::new(1))]);
+}
+
+/// Once the number of a deletion whose answer was lost was given to the next batch, which was then
+/// refused as if its data were at fault.
+#[test]
+fn a_deletion_whose_answer_was_lost_leaves_the_next_batch_its_own_number() {
+    let mut database = Database::new();
+    let server = ([127, 0, 0, 1], database.account.port).into();
+    let proxy = Proxy::to(server).unwrap();
+    database.account.port = proxy.address().port();
+    let (mut store, _) = start(&database, NOW);
+    commit(&mut *store, vec![insert(&Sample::new(1)), insert(&Sample::new(2))]);
+    let done = finish(&mut Sample::new(1).task(), StatusKind::Completed, NOW);
+    commit(&mut *store, vec![done]);
+    let ask =
+        PruneAsk { statuses: vec![StatusKind::Completed], ended_before: NOW.plus_ms(1), limit: 10 };
+    proxy.plan(Plan::Next(1, Fault::LoseAnswerTo(b"COMMIT".to_vec())));
+    let unknown = store.prune(&ask).unwrap_err();
+    assert_eq!((unknown.cure(), proxy.injected()), (Cure::RetryBatch, 1), "{unknown}");
+    assert_eq!(store.prune(&ask).unwrap(), 0, "it was carried out");
+    commit(&mut *store, vec![insert(&Sample::new(3))]);
+    // The same where a batch comes next, and its own answer is lost as well.
+    let done = finish(&mut Sample::new(2).task(), StatusKind::Completed, NOW);
+    commit(&mut *store, vec![done]);
+    proxy.plan(Plan::Next(2, Fault::LoseAnswerTo(b"COMMIT".to_vec())));
+    store.prune(&ask).unwrap_err();
+    let (fates, _) = insist(&mut *store, &batch(vec![insert(&Sample::new(4))]));
+    assert_eq!((fates, proxy.injected()), (vec![Fate::Applied], 3));
+    assert_eq!(store.reader().unwrap().counts().unwrap()[0].tasks, 2);
 }
