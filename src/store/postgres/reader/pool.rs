@@ -57,9 +57,9 @@ impl Pool {
 
     /// How many connections there are, from memory.
     pub(in crate::store::postgres) fn connections(&self) -> Connections {
-        let State { connections, idle_connections, .. } = match self {
-            Pool::Plain(pool) => pool.state(),
-            Pool::Tls(pool) => pool.state(),
+        let State { connections, idle_connections, .. } = match self.lines() {
+            Lines::Plain(pool) => pool.state(),
+            Lines::Tls(pool) => pool.state(),
         };
         Connections { busy: connections.saturating_sub(idle_connections), idle: idle_connections }
     }
@@ -79,15 +79,18 @@ impl Pool {
         self.once(&mut ask)?.0
     }
 
+    /// Those of now. Nothing is locked while they are used, which may take for ever.
+    fn lines(&self) -> Lines {
+        self.0.lines.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What came of it, and whether the connection is closed now.
     fn once<T>(
         &self,
         ask: &mut impl FnMut(&mut Client) -> Result<T, StoreError>,
     ) -> Result<(Result<T, StoreError>, bool), StoreError> {
         let none = |error: r2d2::Error| StoreError::Unavailable(error.to_string());
-        // Not locked while it is asked, which may take for ever.
-        let lines = self.0.lines.read().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(match lines {
+        Ok(match self.lines() {
             Lines::Plain(pool) => {
                 let mut client = pool.get().map_err(none)?;
                 (ask(&mut client), client.is_closed())
