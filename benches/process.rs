@@ -19,7 +19,7 @@ use crossbeam_channel::bounded;
 
 use taskscheduler::clock::{Clock, Mono, SystemClock};
 use taskscheduler::domain::{Draft, Limits, StatusKind, Submission};
-use taskscheduler::engine::{Engine, EngineSettings, Fatal};
+use taskscheduler::engine::{Engine, EngineSettings, Fatal, Question};
 use taskscheduler::execution::{
     Blocking, Process, ProcessSetup, Registry, allowed_cpus, confine, find_program,
 };
@@ -104,7 +104,7 @@ fn await_completed(engine: &Engine, tasks: usize) {
     let mut last = 0;
     for _ in 0..1000 {
         let tell = tell.clone();
-        let asked = engine.read(Box::new(move |reader| {
+        let asked = engine.read(Question::new(move |reader| {
             let counts = reader.counts().expect("counts");
             let done = counts.iter().filter(|count| count.status == StatusKind::Completed);
             let _ = tell.send(done.map(|count| count.tasks).sum::<u64>());

@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 use taskscheduler::clock::{Clock, Mono, SystemClock};
 use taskscheduler::domain::{Draft, Limits, Payload, Submission};
-use taskscheduler::engine::{Engine, EngineSettings, Fatal};
+use taskscheduler::engine::{Engine, EngineSettings, Fatal, Question};
 use taskscheduler::execution::Registry;
 use taskscheduler::persistence::{Answer, Order, Receipt, Refusal};
 use taskscheduler::store::sqlite::{Migrate, Options, SqliteStore};
@@ -168,7 +168,7 @@ fn await_completed(engine: &Engine) {
             let completed = counts.iter().filter(|count| count.status == Completed);
             let _ = tell.send(completed.map(|count| count.tasks).sum::<u64>());
         };
-        assert!(engine.read(Box::new(question)), "the readers are busy");
+        assert!(engine.read(Question::new(question)), "the readers are busy");
         if told.recv().expect("an answer") >= TASKS as u64 {
             return;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use taskscheduler::clock::{Clock, Mono, SystemClock};
 use taskscheduler::domain::{Draft, Limits, Payload, Submission, TaskId, TimeMs};
-use taskscheduler::engine::{Engine, EngineSettings, Fatal};
+use taskscheduler::engine::{Engine, EngineSettings, Fatal, Question};
 use taskscheduler::execution::Registry;
 use taskscheduler::persistence::{Answer, Order, Receipt, Refusal};
 use taskscheduler::store::redis::{Level2, Listener, Notice};
@@ -119,7 +119,7 @@ fn look(engine: &Engine, id: TaskId) -> Answer {
 
 fn read(engine: &Engine, id: TaskId) {
     let (tell, told) = bounded(1);
-    assert!(engine.read(Box::new(move |reader| drop(tell.send(reader.find(id))))));
+    assert!(engine.read(Question::new(move |reader| drop(tell.send(reader.find(id))))));
     let found = told.recv().expect("an answer").expect("a store that answers");
     assert!(found.is_some(), "task {id} is gone");
 }

@@ -104,8 +104,7 @@ impl Housekeeper {
         let Some(bytes_max) = self.retention.bytes_max else { return false };
         let (tell, told) = bounded(1);
         let ask = move |reader: &mut dyn Reader| drop(tell.send(reader.used_bytes()));
-        let question = Question { ask: Box::new(ask), give_up: Box::new(|| ()) };
-        if self.reads.ask(question).is_err() {
+        if self.reads.ask(Question::new(ask)).is_err() {
             return false;
         }
         matches!(told.recv_timeout(Self::DISK), Ok(Ok(used)) if used > bytes_max)

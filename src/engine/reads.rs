@@ -29,6 +29,13 @@ pub struct Question {
 type Ask = Box<dyn FnOnce(&mut dyn Reader) + Send>;
 type GiveUp = Box<dyn FnOnce() + Send>;
 
+impl Question {
+    /// One whose asker hears nothing where the store is silent.
+    pub fn new(ask: impl FnOnce(&mut dyn Reader) + Send + 'static) -> Question {
+        Question { ask: Box::new(ask), give_up: Box::new(|| ()) }
+    }
+}
+
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Question")
