@@ -1,5 +1,6 @@
 //! A server process: started, found by the address it prints, killed from outside.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,7 +15,9 @@ use taskscheduler::clock::{Clock, Mono, SystemClock};
 /// The longest that a start may take, recovery of the test's few thousand tasks included.
 const START_WAIT: Duration = Duration::from_mins(1);
 /// How many of its last lines a server's failure is shown with.
-const LINES_KEPT: usize = 60;
+const LINES_SHOWN: usize = 60;
+/// How many of them are kept.
+const LINES_KEPT: usize = 20_000;
 
 /// A point in time after which a test gives up.
 pub struct Deadline {
@@ -44,7 +47,7 @@ pub struct Starting {
     said: Receiver<SocketAddr>,
     /// Gets nothing; its senders hang up when the process's outputs end.
     ended: Receiver<()>,
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl Starting {
@@ -63,7 +66,7 @@ impl Starting {
         let mut child = command.spawn().expect("the server's process starts");
         let (say, said) = sync_channel(1);
         let (live, ended) = sync_channel(1);
-        let lines = Arc::new(Mutex::new(Vec::new()));
+        let lines = Arc::new(Mutex::new(VecDeque::new()));
         let outputs: [Box<dyn Read + Send>; 2] = [
             Box::new(child.stdout.take().expect("piped above")),
             Box::new(child.stderr.take().expect("piped above")),
@@ -135,6 +138,11 @@ impl Server {
         self.starting.output()
     }
 
+    /// Everything it has said, but for the beginning of a very long talk.
+    pub fn all_output(&self) -> String {
+        Vec::from(self.starting.lines.lock().expect("no reader panicked").clone()).join("\n")
+    }
+
     pub fn kill(self) {
         self.starting.kill();
     }
@@ -173,7 +181,7 @@ pub fn stock_at(data: &Path, port: u16) -> Command {
 
 fn read_lines(
     output: impl Read,
-    lines: &Mutex<Vec<String>>,
+    lines: &Mutex<VecDeque<String>>,
     say: &SyncSender<SocketAddr>,
     live: SyncSender<()>,
 ) {
@@ -187,16 +195,18 @@ fn read_lines(
     drop(live);
 }
 
-fn joined(lines: &Mutex<Vec<String>>) -> String {
-    lines.lock().expect("no reader panicked").join("\n")
+fn joined(lines: &Mutex<VecDeque<String>>) -> String {
+    let lines = lines.lock().expect("no reader panicked");
+    let last = lines.iter().skip(lines.len().saturating_sub(LINES_SHOWN));
+    last.map(String::as_str).collect::<Vec<_>>().join("\n")
 }
 
-fn keep(lines: &Mutex<Vec<String>>, line: String) {
+fn keep(lines: &Mutex<VecDeque<String>>, line: String) {
     let mut lines = lines.lock().expect("no reader panicked");
     if lines.len() == LINES_KEPT {
-        lines.remove(0);
+        lines.pop_front();
     }
-    lines.push(line);
+    lines.push_back(line);
 }
 
 /// The address in a line such as `listening on http://127.0.0.1:8080, SQLite ...`.
