@@ -188,7 +188,7 @@ fn no_secret_is_in_any_log_answer_measure_or_output() {
     for arguments in [&["doctor"][..], &["migrate", "info"], &["serve"], &["migrate", "restored"]] {
         ask(&mut said, folder.path(), arguments);
     }
-    let log = server.all_output();
+    let log = server.output();
     assert!(
         log.contains("GET /api/v1/tasks") && log.contains("\"level\""),
         "it logs what is asked"

@@ -134,12 +134,8 @@ impl Server {
         self.starting.lives_for(wait)
     }
 
-    pub fn output(&self) -> String {
-        self.starting.output()
-    }
-
     /// Everything it has said, but for the beginning of a very long talk.
-    pub fn all_output(&self) -> String {
+    pub fn output(&self) -> String {
         Vec::from(self.starting.lines.lock().expect("no reader panicked").clone()).join("\n")
     }
 
@@ -159,10 +155,10 @@ impl Server {
     /// How it ended by itself, within this time.
     pub fn wait_for_end(mut self, wait: Duration) -> Result<(), String> {
         if self.lives_for(wait) {
-            return Err(format!("the server did not end:\n{}", self.output()));
+            return Err(format!("the server did not end:\n{}", self.starting.output()));
         }
         let status = self.starting.child.wait().expect("a process to wait for");
-        let ended = || format!("the server ended with {status}:\n{}", self.output());
+        let ended = || format!("the server ended with {status}:\n{}", self.starting.output());
         if status.success() { Ok(()) } else { Err(ended()) }
     }
 }

@@ -44,6 +44,8 @@ pub fn restored(target: &Target) -> Result<(), StoreError> {
          UPDATE taskscheduler.nodes SET state = 'released', ended_at = now()
              WHERE state = 'alive';
          UPDATE taskscheduler.tasks SET epoch = epoch + {EPOCH_JUMP};
+         UPDATE taskscheduler.tasks SET leased_until = 0, due = 0
+             WHERE owner IS NULL AND status = 3 AND leased_until IS NOT NULL;
          DELETE FROM taskscheduler.task_inbox;
          UPDATE taskscheduler.meta SET value = uuid_send(gen_random_uuid())
              WHERE name = 'signing_key'"

@@ -65,6 +65,12 @@ pub fn restored(dir: &Path) -> Result<(), StoreError> {
     let holder = statement::meta(&transaction, "incarnation")?;
     statement::set_meta(&transaction, "released", holder)?;
     transaction.execute("UPDATE tasks SET epoch = epoch + ?1", [EPOCH_JUMP])?;
+    // Nobody can report under these leases any more, so nobody need wait for their end.
+    transaction.execute(
+        "UPDATE tasks SET leased_until = 0, due = 0
+         WHERE owner IS NULL AND status = 3 AND leased_until IS NOT NULL",
+        (),
+    )?;
     transaction.execute(
         "UPDATE meta SET value = random() WHERE name IN ('signing_key_1', 'signing_key_2')",
         (),
