@@ -102,7 +102,9 @@ impl Second {
 
     /// How many reads each level answered; the writer knows those of memory.
     pub fn reads(&self, memory: u64) -> LevelReads {
-        LevelReads { memory, redis: self.counts.redis(), store: self.counts.store() }
+        let counts = &self.counts;
+        let (redis, store, failed) = (counts.redis(), counts.store(), counts.failed());
+        LevelReads { memory, redis, store, failed }
     }
 }
 

@@ -83,6 +83,8 @@ pub struct LevelReads {
     pub redis: u64,
     /// By the store.
     pub store: u64,
+    /// Questions of any kind that the store failed to answer.
+    pub failed: u64,
 }
 
 /// How the disk is.

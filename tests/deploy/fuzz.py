@@ -13,7 +13,7 @@ from scene import CACHE, ROOT, Server, check, clean_environment, tool
 from stores import Postgres
 
 HERE = pathlib.Path(__file__).resolve().parent
-SECONDS = int(os.environ.get("TASKSCHEDULER_FUZZ_SECONDS", "60"))
+SECONDS = int(os.environ.get("TASKSCHEDULER_FUZZ_SECONDS", "45"))
 SEED = os.environ.get("TASKSCHEDULER_FUZZ_SEED", "1")
 TOKEN = "for-the-fuzzer-only-1"
 

@@ -14,6 +14,7 @@ use crate::store::{Bucket, Count, LeaseCount, Page, PageAsk, Reader, ScheduledAs
 pub struct ReadCounts {
     redis: AtomicU64,
     store: AtomicU64,
+    failed: AtomicU64,
 }
 
 // Relaxed: each counter stands alone, nothing is published through it.
@@ -26,6 +27,11 @@ impl ReadCounts {
     /// Answered by the store.
     pub fn store(&self) -> u64 {
         self.store.load(Ordering::Relaxed)
+    }
+
+    /// Questions of any kind that the store failed to answer.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 }
 
@@ -45,6 +51,18 @@ impl LeveledReader {
     ) -> LeveledReader {
         LeveledReader { beneath, level2, counts }
     }
+
+    /// Asks the store, and counts where it fails. One that is asked for too much has not failed.
+    fn ask<T>(
+        &mut self,
+        question: impl FnOnce(&mut dyn Reader) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let answer = question(&mut *self.beneath);
+        if answer.as_ref().is_err_and(|error| !matches!(error, StoreError::TooBroad { .. })) {
+            self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
 }
 
 impl Reader for LeveledReader {
@@ -54,38 +72,38 @@ impl Reader for LeveledReader {
             return Ok(Some(task));
         }
         self.counts.store.fetch_add(1, Ordering::Relaxed);
-        self.beneath.find(id)
+        self.ask(|store| store.find(id))
     }
 
     fn find_all(&mut self, ids: &[TaskId]) -> Result<Vec<Task>, StoreError> {
-        self.beneath.find_all(ids)
+        self.ask(|store| store.find_all(ids))
     }
 
     fn page(&mut self, ask: &PageAsk) -> Result<Page, StoreError> {
-        self.beneath.page(ask)
+        self.ask(|store| store.page(ask))
     }
 
     fn scheduled(&mut self, ask: &ScheduledAsk) -> Result<Page, StoreError> {
-        self.beneath.scheduled(ask)
+        self.ask(|store| store.scheduled(ask))
     }
 
     fn counts(&mut self) -> Result<Vec<Count>, StoreError> {
-        self.beneath.counts()
+        self.ask(|store| store.counts())
     }
 
     fn buckets(&mut self, minutes: Range<i64>) -> Result<Vec<Bucket>, StoreError> {
-        self.beneath.buckets(minutes)
+        self.ask(|store| store.buckets(minutes))
     }
 
     fn oldest_free(&mut self, now: TimeMs) -> Result<Option<TimeMs>, StoreError> {
-        self.beneath.oldest_free(now)
+        self.ask(|store| store.oldest_free(now))
     }
 
     fn leases(&mut self, limit: u32) -> Result<Vec<LeaseCount>, StoreError> {
-        self.beneath.leases(limit)
+        self.ask(|store| store.leases(limit))
     }
 
     fn used_bytes(&mut self) -> Result<u64, StoreError> {
-        self.beneath.used_bytes()
+        self.ask(|store| store.used_bytes())
     }
 }

@@ -173,6 +173,9 @@ fn store(sheet: &mut Sheet, measures: &Measures) {
     sheet
         .counter("taskscheduler_store_errors_total", "Batches that did not get through.")
         .count(&[], books.commit_errors);
+    sheet
+        .counter("taskscheduler_store_read_errors_total", "Questions the store did not answer.")
+        .count(&[], vitals.reads.failed);
     sheet.histogram("taskscheduler_store_read_seconds", "One question on a read thread.").bars(
         &[],
         &measures.reads,
