@@ -1,5 +1,6 @@
 //! Several servers on one database of their own, and what is asked of them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,8 +85,13 @@ static SENT: AtomicU64 = AtomicU64::new(0);
 
 /// Submits tasks in one batch and says their ids.
 pub fn submit_all(server: &Server, tasks: &[Value]) -> Vec<u64> {
+    submit_all_at(server.address, tasks)
+}
+
+/// The same, for threads that share no server.
+pub fn submit_all_at(address: SocketAddr, tasks: &[Value]) -> Vec<u64> {
     let body = Value::Array(tasks.to_vec()).to_string();
-    let mut client = Client::new(server.address);
+    let mut client = Client::new(address);
     let mut accepted = None;
     let key = format!("batch-{}", SENT.fetch_add(1, Ordering::Relaxed));
     let heads = [("Content-Type", "application/json"), ("Idempotency-Key", &*key)];
