@@ -18,6 +18,7 @@ mod submission;
 mod summary;
 mod task;
 mod time;
+mod token;
 
 pub use breaker::{Breaker, BreakerPolicy, BreakerState, Call, Pass};
 pub use change::{Before, Change, ChangeKind, Holding};
@@ -34,3 +35,4 @@ pub use submission::{Draft, FieldError, Limits, Submission};
 pub use summary::Summary;
 pub use task::{Run, Spec, State, Suspicion, Task};
 pub use time::TimeMs;
+pub use token::LeaseToken;

@@ -130,7 +130,7 @@ impl Engine {
     pub fn boot(
         settings: EngineSettings,
         mut store: Box<dyn Store>,
-        registry: Registry,
+        mut registry: Registry,
         clock: Arc<dyn Clock>,
         fatal: Fatal,
     ) -> Result<Engine, BootError> {
@@ -138,6 +138,7 @@ impl Engine {
         let recovered = recover(&mut *store, &pins, &*clock)?;
         let ids = store.take_ids(65_536)?;
         let signing_key = store.signing_key()?;
+        registry.sign_with(signing_key);
         let identity = identity(&settings, &*store, &pins, signing_key);
         let second = Second::new(settings.level2.clone());
         let readers = second.readers(&*store, settings.readers)?;

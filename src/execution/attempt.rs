@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::alarm::{Alarm, Waking};
 use crate::clock::{Clock, Mono};
-use crate::domain::{Epoch, Payload, Spec, TaskId, TimeMs};
+use crate::domain::{Epoch, LeaseToken, Payload, Spec, TaskId, TimeMs};
 use crate::persistence::{Ticket, Work};
 use crate::queue::{RunNumber, Seat, Wishes};
 use crate::stop::Stop;
@@ -17,6 +17,8 @@ pub struct Attempt<'a> {
     pub(super) deadline: Mono,
     pub(super) clock: &'a dyn Clock,
     pub(super) halt: &'a Stop,
+    /// What lease tokens are signed with.
+    pub(super) key: &'a [u8; 16],
 }
 
 /// Where an attempt runs.
@@ -42,6 +44,13 @@ impl Attempt<'_> {
     /// elsewhere can name it, and refuse what an older one still tries to write.
     pub fn epoch(&self) -> Epoch {
         self.ticket.epoch
+    }
+
+    /// Speaks for this attempt at `/api/v1/leases` once the handler has handed it over
+    /// ([`Doing::GoesOn`](super::Doing::GoesOn)).
+    pub fn lease_token(&self) -> String {
+        let lease_ms = u64::from(self.spec().timeout_s) * 1000;
+        LeaseToken { id: self.id(), epoch: self.epoch(), lease_ms }.write(self.key)
     }
 
     /// What the task was given.

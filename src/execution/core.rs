@@ -96,8 +96,8 @@ impl Core {
         }
         let doing = handler.map_or_else(ending::no_handler, |handler| {
             let place = Place::Seat(&self.seat, taken.run);
-            let (clock, halt) = (&*self.clock, &self.halt);
-            ending::fenced(handler, &Attempt { ticket, place, deadline, clock, halt })
+            let (clock, halt, key) = (&*self.clock, &self.halt, self.registry.key());
+            ending::fenced(handler, &Attempt { ticket, place, deadline, clock, halt, key })
         });
         let end = self.clock.mono();
         let took_us = end.since(now.mono).as_micros() as u64;

@@ -33,6 +33,10 @@ pub(super) fn happened(ticket: &Ticket, doing: Doing, run: Run, end: End<'_>) ->
             let message = "the handler stopped although nobody asked it to";
             Outcome::Failed(Failure::new(FailureKind::Error, message))
         }
+        Doing::GoesOn if end.asked => Outcome::Cancelled,
+        Doing::GoesOn => {
+            return Some(Happened::GoesOn { at: run.started_at, waited_us: run.waited_us });
+        }
         Doing::Ended(outcome) => outcome,
         Doing::SleepFor(time) => {
             let until = end.clock.now().plus_ms(time.as_millis() as u64);

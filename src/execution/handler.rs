@@ -48,6 +48,9 @@ pub enum Doing {
     Ended(Outcome),
     /// The attempt needs only time now, and no core: after this long it is done.
     SleepFor(Duration),
+    /// Somebody outside goes on with it, and reports by the token of the attempt's lease. That has
+    /// until the attempt's time is up.
+    GoesOn,
 }
 
 impl<F, R> Handler for F

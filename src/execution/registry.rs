@@ -16,6 +16,7 @@ use crate::queue::{Guard, LineSetup};
 pub struct Registry {
     entries: Vec<Entry>,
     slots: HashMap<Arc<str>, Slot, RandomState>,
+    key: [u8; 16],
 }
 
 struct Entry {
@@ -130,6 +131,16 @@ impl Registry {
     /// What people see as the executor of a type; `None`: nobody has registered it.
     pub fn executor(&self, task_type: &str) -> Option<&'static str> {
         self.handler(self.slot(task_type)?).map(Handler::executor)
+    }
+
+    /// Lets attempts sign their lease tokens with this key.
+    pub fn sign_with(&mut self, key: [u8; 16]) {
+        self.key = key;
+    }
+
+    /// What lease tokens are signed with.
+    pub(super) fn key(&self) -> &[u8; 16] {
+        &self.key
     }
 
     /// Where the handler of this type is.

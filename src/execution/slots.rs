@@ -193,6 +193,7 @@ fn run(shared: &Shared, started: &Started<Work>, alarm: &Alarm, mail: &mut Mail)
         deadline: *deadline,
         clock,
         halt: &shared.halt,
+        key: shared.registry.key(),
     };
     let handler = shared.registry.handler(ticket.work.slot);
     let doing = handler.map_or_else(ending::no_handler, |h| ending::fenced(h, &attempt));

@@ -221,6 +221,13 @@ pub enum Happened {
         /// Until when.
         until: TimeMs,
     },
+    /// Somebody outside goes on with it until its time is up, as under a lease.
+    GoesOn {
+        /// Since when.
+        at: TimeMs,
+        /// How long the task was ready before, in microseconds.
+        waited_us: u64,
+    },
     /// It ended.
     Ended(Run, Outcome),
 }

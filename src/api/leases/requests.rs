@@ -6,9 +6,10 @@ use crate::api::desk::Open;
 use crate::api::exchange::Exchange;
 use crate::api::problem::{self, Fault, Problem};
 use crate::api::tasks::submit::aside_if_large;
-use crate::api::token::{Echo, Token};
+use crate::api::token::Echo;
 use crate::api::wire::leases::{self, Report, Rules, Says};
 use crate::api::wire::submit::Framing;
+use crate::domain::LeaseToken;
 use crate::persistence::{LeaseAsk, LeaseBeat, LeaseReport, LeaseTypes, WaitId};
 
 /// A wish for leases may have to be kept by the gate, so it is short.
@@ -69,9 +70,9 @@ fn read(exchange: &mut Exchange, report: Report) -> Result<Said, Problem> {
     let key = *exchange.open().desk.engine.signing_key();
     let (mut beats, mut reports, mut echo) = (Vec::new(), Vec::new(), Vec::new());
     for item in items {
-        let token = Token::read(&item.token, &key);
+        let token = LeaseToken::read(&item.token, &key);
         echo.push(Echo { token: item.token, known: token });
-        let Some(Token { id, epoch, lease_ms }) = token else { continue };
+        let Some(LeaseToken { id, epoch, lease_ms }) = token else { continue };
         match item.says {
             Says::Alive(progress) => beats.push(LeaseBeat { id, epoch, lease_ms, progress }),
             Says::Over(what) => reports.push(LeaseReport { id, epoch, what }),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::{View, task};
 use crate::api::json::Json;
 use crate::api::time::write_time;
-use crate::api::token::{Echo, Token};
-use crate::domain::{Task, TimeMs};
+use crate::api::token::Echo;
+use crate::domain::{LeaseToken, Task, TimeMs};
 use crate::persistence::{LeaseFate, WorkerSeen};
 use crate::store::LeaseCount;
 
@@ -19,7 +19,7 @@ pub(crate) fn leases(json: &mut Json, tasks: &[Task], key: &[u8; 16], view: &Vie
     let mut written = 0;
     for leased in tasks {
         let mark = json.mark();
-        json.open().key("leaseToken").text(&Token::of(leased).write(key));
+        json.open().key("leaseToken").text(&LeaseToken::of(leased).write(key));
         if let Some(ends) = leased.lease_ends() {
             write_time(json.key("expiresAt"), ends, view.style());
         }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::node::{Answered, Node, START, checked, draft};
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::domain::{
     Draft, Epoch, Failure, FailureKind, Outcome, Status, StatusKind, Task, TaskId,
 };
 use crate::persistence::{
-    Answer, Command, LeaseAsk, LeaseBeat, LeaseFate, LeaseReport, LeaseTypes, Message, Refusal,
-    Reported, WaitId,
+    Answer, Command, Happened, LeaseAsk, LeaseBeat, LeaseFate, LeaseReport, LeaseTypes, Message,
+    Refusal, Report, Reported, WaitId,
 };
 use crate::queue::WindowSizes;
 use crate::store::StoreError;
@@ -435,4 +435,82 @@ fn workers_are_listed_with_what_they_wait_for() {
     let Ok(Ok(Answer::Workers(workers))) = told.try_recv() else { panic!("no list") };
     let seen: Vec<_> = workers.iter().map(|seen| (&*seen.worker, seen.waiting)).collect();
     assert_eq!(seen, [("a", 0), ("b", 1)]);
+}
+
+/// What a run at the server says when an endpoint goes on with its task.
+fn goes_on(node: &Node, id: TaskId, epoch: Epoch) {
+    let what = Happened::GoesOn { at: node.clock.now(), waited_us: 0 };
+    node.posts.reports.send(vec![Report { id, epoch, what }]).unwrap();
+}
+
+fn slow(node: &mut Node) -> (Task, crate::queue::Started<crate::persistence::Work>) {
+    let task = node.submit(Draft { retries_max: Some(1), ..draft("SLOW") });
+    let started = node.take_slow().expect("it starts");
+    node.pool.end(started.run, crate::domain::Call::Worked, node.clock.mono());
+    (
+        Task {
+            state: crate::domain::State { epoch: started.ticket.epoch, ..task.state.clone() },
+            ..task
+        },
+        started,
+    )
+}
+
+#[test]
+fn what_goes_on_outside_is_ended_by_its_token_and_outlives_the_server() {
+    let store = MemoryDisk::new();
+    let clock = ManualClock::at(START);
+    let mut node = Node::on(&store, clock.clone(), WindowSizes::default());
+    let (task, _) = slow(&mut node);
+    goes_on(&node, task.id, task.state.epoch);
+    node.settle();
+    let stored = node.stored(task.id).state;
+    assert_eq!(stored.status, Status::Running { epoch: task.state.epoch });
+    assert_eq!((stored.worker, stored.leased_until.is_some()), (None, true));
+    drop(node);
+    let mut node = Node::on(&store, clock, WindowSizes::default());
+    assert!(node.take_slow().is_none(), "it runs twice");
+    assert_eq!(report(&mut node, &task, done()), LeaseFate::Kept);
+    assert_eq!(report(&mut node, &task, done()), LeaseFate::Kept);
+    assert_eq!(node.status(task.id), StatusKind::Completed);
+}
+
+#[test]
+fn what_goes_on_outside_has_no_more_than_its_time_and_a_cancel_ends_it_at_once() {
+    let mut node = Node::new();
+    let (task, _) = slow(&mut node);
+    goes_on(&node, task.id, task.state.epoch);
+    node.settle();
+    let seconds = u64::from(task.spec.timeout_s);
+    node.pass(Duration::from_secs(seconds - 1));
+    assert_eq!(node.status(task.id), StatusKind::Running);
+    node.pass(Duration::from_secs(2));
+    assert_eq!(node.status(task.id), StatusKind::Retrying);
+    assert_eq!(report(&mut node, &task, done()), LeaseFate::Lost);
+    let (task, _) = slow(&mut node);
+    goes_on(&node, task.id, task.state.epoch);
+    node.settle();
+    assert_eq!(node.done(task.id, Command::Cancel), StatusKind::Cancelled);
+    assert_eq!(report(&mut node, &task, done()), LeaseFate::Lost);
+}
+
+/// An endpoint may be done, and say so, before its own answer has come back.
+#[test]
+fn a_report_that_outruns_the_answer_of_its_endpoint_counts() {
+    let mut node = Node::new();
+    let (task, _) = slow(&mut node);
+    assert_eq!(report(&mut node, &task, done()), LeaseFate::Kept);
+    assert_eq!(node.status(task.id), StatusKind::Completed);
+    goes_on(&node, task.id, task.state.epoch);
+    node.settle();
+    assert_eq!(node.status(task.id), StatusKind::Completed);
+    // Given back: it starts again once the run here has ended, and not before.
+    let (task, _) = slow(&mut node);
+    assert_eq!(report(&mut node, &task, Reported::Released), LeaseFate::Kept);
+    assert_eq!(node.status(task.id), StatusKind::Queued);
+    assert!(node.take_slow().is_none(), "two runs of one task");
+    goes_on(&node, task.id, task.state.epoch);
+    node.settle();
+    let again = node.take_slow().expect("it starts again");
+    assert!(again.ticket.epoch > task.state.epoch);
 }

@@ -76,6 +76,10 @@ impl Writer {
         wishes: Vec<Wish>,
         now: TimeMs,
     ) {
+        let elsewhere = match &stored {
+            Stored::Elsewhere(task, _) => Some(task.state.epoch),
+            _ => None,
+        };
         let refusal = self.visit(id, stored);
         for wish in wishes {
             match (wish, &refusal) {
@@ -83,7 +87,9 @@ impl Writer {
                 (Wish::Command(command, receipt), None) => {
                     self.command(id, command, receipt, now);
                 }
-                (Wish::Lease(report, place), _) => self.take_fetched_for_lease(report, place, now),
+                (Wish::Lease(report, place), _) => {
+                    self.take_fetched_for_lease(report, place, elsewhere, now);
+                }
             }
         }
         // Where it was looked up for nobody.

@@ -7,7 +7,8 @@ use super::Writer;
 use super::report::run_until;
 use crate::clock::Mono;
 use crate::domain::{
-    Event, Failure, FailureKind, Outcome, Status, StatusKind, Task, TaskId, TimeMs,
+    Epoch, Event, Failure, FailureKind, Outcome, Run, Status, StatusKind, Suspicion, Task, TaskId,
+    TimeMs,
 };
 use crate::persistence::gathering::Place;
 use crate::persistence::lease::{LeaseBeat, LeaseFate, LeaseReport, Reported};
@@ -62,18 +63,57 @@ impl Writer {
         self.look_up(id, Wish::Lease(report, place));
     }
 
+    /// An attempt that was begun here goes on outside, under a lease as long as its time, of
+    /// somebody without a name: there is nobody to be told of a cancel.
+    pub(super) fn goes_on(&mut self, id: TaskId, at: TimeMs, waited_us: u64, now: TimeMs) {
+        let Some(live) = self.live.get_mut(id) else { return };
+        let run = Run { started_at: at, took_us: 0, waited_us };
+        let mut state = live.task.state.clone();
+        if state.cancel_requested {
+            return self.ended(id, run, Outcome::Cancelled, Sequel::Ended, now);
+        }
+        state.status = state.status.on(Event::Start { epoch: state.epoch }).unwrap_or(state.status);
+        state.run = Some(run);
+        state.leased_until = Some(at.plus_ms(u64::from(live.task.spec.timeout_s) * 1000));
+        state.worker = None;
+        // The server ran what it had to run.
+        state.suspicion = Suspicion::None;
+        live.doing = Doing::Nothing;
+        self.lease_ends(state.leased_until);
+        self.decide(id, state, Sequel::Quiet, now);
+    }
+
+    /// Somebody outside was quicker to report than the run here to hand the attempt over. What that
+    /// still reports is stale, and the task starts again only after it.
+    fn outrun(&mut self, id: TaskId) {
+        let Some(live) = self.live.get(id) else { return };
+        let mut state = self.show(live).task.state;
+        let begun = state.epoch;
+        state.epoch = begun.next();
+        state.status = Status::Running { epoch: state.epoch };
+        if let Some(live) = self.live.get_mut(id) {
+            live.task.state = state;
+            self.left_behind.insert(id, begun);
+        }
+    }
+
     /// What a report about a task that is in memory comes to.
     fn end_lease(&mut self, report: LeaseReport, place: Option<Place>, now: TimeMs) {
         let LeaseReport { id, epoch, what } = report;
         let Some(live) = self.live.get(id) else { return };
         let state = &live.task.state;
         let leased = state.status == Status::Running { epoch } && state.leased_until.is_some();
-        if live.home != Home::Free || !leased {
+        let begun_here = live.home == Home::Held && live.is_taken() && state.epoch == epoch;
+        if begun_here {
+            self.outrun(id);
+        } else if live.home != Home::Free || !leased {
             let known = state.epoch == epoch && was_told(state.status.kind(), &what);
             self.view.stale_reports += u64::from(!known);
             self.gatherings.tell(place, if known { LeaseFate::Kept } else { LeaseFate::Lost });
             return self.let_visitor_go(id);
         }
+        let Some(live) = self.live.get(id) else { return };
+        let state = &live.task.state;
         let run = run_until(live, now);
         let sequel = Sequel::Reported(place);
         match what {
@@ -109,10 +149,15 @@ impl Writer {
         &mut self,
         report: LeaseReport,
         place: Option<Place>,
+        elsewhere: Option<Epoch>,
         now: TimeMs,
     ) {
         if self.live.get(report.id).is_some() {
             return self.lease_report(report, place, now);
+        }
+        if elsewhere == Some(report.epoch) {
+            // Another node is about to hand it over; the report is to be sent again.
+            return self.gatherings.refuse(place, &Refusal::Busy);
         }
         self.view.stale_reports += 1;
         self.gatherings.tell(place, LeaseFate::Lost);

@@ -34,6 +34,7 @@ impl Writer {
         match report.what {
             Happened::Began { at } => self.began(id, at, 0),
             Happened::Sleeps { at, waited_us, until } => self.sleeps(id, at, waited_us, until),
+            Happened::GoesOn { at, waited_us } => self.goes_on(id, at, waited_us, now),
             Happened::Ended(run, outcome) => self.ended(id, run, outcome, Sequel::Ended, now),
         }
     }

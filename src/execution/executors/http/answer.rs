@@ -13,7 +13,7 @@ pub(super) enum Verdict {
     Again,
     /// It did not, and will not.
     Hopeless,
-    /// It says that it will, and tell later, which nobody here can hear yet.
+    /// It says that it will, and tell later.
     Later,
 }
 

@@ -3,7 +3,8 @@
 //! The body is the payload as JSON; heads tell the task, the attempt and its epoch, and a signature
 //! over time and body lets the endpoint know who asks. The whole exchange has one deadline,
 //! whatever the endpoint does; redirects are not followed, the answer is bounded, and no address
-//! inside the house is dialled unless the configuration says so.
+//! inside the house is dialled unless the configuration says so. Who answers 202 goes on by itself and
+//! reports by the lease token that it was given.
 //!
 //! Each run has a connection of its own, so that cancelling it ends it at once and nothing else.
 
@@ -64,7 +65,7 @@ impl Http {
         Agent::with_parts(config, DefaultConnector::default(), resolver)
     }
 
-    fn post(&self, attempt: &Attempt<'_>, agent: &Agent) -> Result<Outcome, ureq::Error> {
+    fn post(&self, attempt: &Attempt<'_>, agent: &Agent) -> Result<Doing, ureq::Error> {
         let body = body_of(attempt.payload());
         let mut request = agent
             .post(&self.setup.url)
@@ -72,7 +73,8 @@ impl Http {
             .header("Task-Id", attempt.id().to_string())
             .header("Task-Type", header_text(&attempt.spec().task_type))
             .header("Task-Attempt", attempt.number().to_string())
-            .header("Task-Epoch", attempt.epoch().0.to_string());
+            .header("Task-Epoch", attempt.epoch().0.to_string())
+            .header("Task-Lease-Token", attempt.lease_token());
         for (name, value) in &self.setup.headers {
             request = request.header(name, value);
         }
@@ -88,21 +90,18 @@ impl Http {
         &self,
         attempt: &Attempt<'_>,
         mut response: Response<Body>,
-    ) -> Result<Outcome, ureq::Error> {
+    ) -> Result<Doing, ureq::Error> {
         let status = response.status().as_u16();
         let kind = match judge(status) {
             Verdict::Done => {
                 let is_json = response.body().mime_type().is_some_and(|kind| kind.contains("json"));
                 let most = self.setup.response_bytes_max as u64;
                 let bytes = response.body_mut().with_config().limit(most).read_to_vec()?;
-                return Ok(Outcome::Done(answer::result_of(&bytes, is_json)));
+                return Ok(Doing::Ended(Outcome::Done(answer::result_of(&bytes, is_json))));
             }
             Verdict::Again => FailureKind::Error,
             Verdict::Hopeless => FailureKind::Permanent,
-            Verdict::Later => {
-                let text = "the endpoint answered 202, and a task cannot be completed later yet";
-                return Ok(Outcome::Failed(Failure::new(FailureKind::Permanent, text)));
-            }
+            Verdict::Later => return Ok(Doing::GoesOn),
         };
         let after = answer::retry_after_ms(status, response.headers(), attempt.wall());
         let mut said = Vec::new();
@@ -115,7 +114,7 @@ impl Http {
             if (300..400).contains(&status) { ", and redirects are not followed" } else { "" };
         let failure =
             Failure::new(kind, &format!("the endpoint answered {status}{redirect}{said}"));
-        Ok(Outcome::Failed(Failure { retry_after_ms: after, ..failure }))
+        Ok(Doing::Ended(Outcome::Failed(Failure { retry_after_ms: after, ..failure })))
     }
 
     fn failed(&self, error: &ureq::Error) -> Outcome {
@@ -148,11 +147,11 @@ impl Handler for Http {
         }
         let answered = self.post(attempt, &agent);
         drop(waking);
-        Doing::Ended(match answered {
-            Ok(outcome) => outcome,
-            Err(_) if attempt.is_unwanted() => Outcome::Cancelled,
-            Err(error) => self.failed(&error),
-        })
+        match answered {
+            Ok(doing) => doing,
+            Err(_) if attempt.is_unwanted() => Doing::Ended(Outcome::Cancelled),
+            Err(error) => Doing::Ended(self.failed(&error)),
+        }
     }
 
     fn executor(&self) -> &'static str {

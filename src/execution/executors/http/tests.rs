@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 use super::*;
 use crate::clock::SystemClock;
+use crate::domain::{Epoch, LeaseToken, TaskId};
 use crate::execution::tests::{Solo, elapsed};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -72,7 +73,7 @@ fn setup(address: SocketAddr) -> HttpSetup {
 fn run(setup: HttpSetup, solo: &Solo) -> Outcome {
     match Http::new(setup).run(&solo.attempt()) {
         Doing::Ended(outcome) => outcome,
-        Doing::SleepFor(_) => panic!("no request sleeps"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -147,6 +148,19 @@ fn an_answer_decides_whether_and_when_it_is_tried_again() {
     let failure = self::failure(setup(gone), 20);
     assert_eq!(failure.kind, FailureKind::Error);
     assert!(failure.message.contains(&format!("failed to ask {gone}")), "{}", failure.message);
+}
+
+#[test]
+fn an_endpoint_that_answers_202_goes_on_and_has_what_speaks_for_the_attempt() {
+    let (address, told) = fixed("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    let solo = Solo::new(Some("x"), 20);
+    assert_eq!(Http::new(setup(address)).run(&solo.attempt()), Doing::GoesOn);
+    let asked = told.recv_timeout(LONG).unwrap();
+    let token = LeaseToken::read(asked.header("task-lease-token").unwrap(), &[7; 16]).unwrap();
+    assert_eq!(
+        (token.id, token.epoch, token.lease_ms),
+        (TaskId::new(7).unwrap(), Epoch(4), 20_000)
+    );
 }
 
 #[test]
