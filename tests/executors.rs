@@ -3,6 +3,9 @@
 #[expect(dead_code, reason = "shared by several test programs, each of which uses a part")]
 mod ledger;
 
+#[path = "executors/endpoints.rs"]
+mod endpoints;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -130,10 +133,27 @@ fn a_type_that_keeps_failing_is_held_back_uses_no_attempts_and_comes_back_by_tri
     });
     // Held back, not failed: exactly those that opened the breaker have run.
     assert_eq!(total(&mut client, "FAILED"), 5);
+    let breaker = |client: &mut Client| {
+        let told = client.get("/api/v1/tasks/statistics").unwrap().json();
+        let all = told["circuitBreakers"].as_array().unwrap().clone();
+        all.into_iter().find(|breaker| breaker["name"] == "SHAKY").expect("its breaker")
+    };
+    assert_eq!(
+        (&breaker(&mut client)["state"], &breaker(&mut client)["opened"]),
+        (&json!("OPEN"), &json!(1))
+    );
+    let told = client.get("/actuator/health/detailed").unwrap().json();
+    assert_eq!(
+        (&told["status"], &told["components"]["circuitBreakers"]["status"]),
+        (&json!("UP"), &json!("DOWN"))
+    );
+    let measures = client.get("/metrics").unwrap().body;
+    assert!(measures.contains("taskscheduler_breaker_state{type=\"SHAKY\"} 2"), "{measures}");
     let held = task(&mut client, shaky[39]);
     assert_eq!((&held["status"], &held["currentRetryCount"]), (&json!("QUEUED"), &json!(0)));
     std::fs::write(scene.path("works"), "").unwrap();
     wait_for("it does not come back", || total(&mut client, "COMPLETED") == 35 + 20);
     assert_eq!(total(&mut client, "FAILED"), 5);
+    wait_for("its breaker stays open", || breaker(&mut client)["state"] == "CLOSED");
     server.terminate().unwrap();
 }

@@ -189,6 +189,7 @@ impl Engine {
             parked: counts.parked,
         };
         Vitals {
+            slots: self.slots(),
             node: Arc::clone(node),
             nodes: self.views.nodes(),
             phase: if self.views.refusing() { Phase::Stopping } else { Phase::Serving },

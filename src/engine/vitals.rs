@@ -37,6 +37,8 @@ pub struct Vitals {
     pub reads: LevelReads,
     /// The engine's cores.
     pub cores: Vec<CoreVitals>,
+    /// What runs beside them.
+    pub slots: SlotVitals,
 }
 
 /// How the types whose runs block are: processes and requests.

@@ -4,13 +4,16 @@
 //! while the store is frozen. Liveness knows nothing of the store: a dead store must not make an
 //! orchestrator kill servers that hold acknowledged work.
 
+use super::slots;
 use crate::api::exchange::Exchange;
 use crate::api::json::Json;
 use crate::api::reply::Reply;
 use crate::api::route::Detail;
 use crate::api::time::write_time;
 use crate::api::view::time_style;
+use crate::domain::BreakerState;
 use crate::engine::{Phase, Vitals};
+use crate::queue::BreakerLook;
 use crate::store::Durability;
 
 /// How a component is.
@@ -63,6 +66,13 @@ fn queue(vitals: &Vitals) -> Health {
         Phase::Serving => Health::Up,
         Phase::Recovering | Phase::Stopping => Health::OutOfService,
     }
+}
+
+/// An open breaker holds back what it guards and nothing else.
+fn circuit_breakers(vitals: &Vitals) -> Health {
+    let breakers = &vitals.slots.breakers;
+    let open = |breaker: &BreakerLook| matches!(breaker.state, BreakerState::Open { .. });
+    if breakers.is_empty() { Health::Unknown } else { Health::of(!breakers.iter().any(open)) }
 }
 
 /// The whole: the worst of its parts.
@@ -148,8 +158,10 @@ fn write_components(vitals: &Vitals, detail: Detail) -> Reply {
         }
     });
     component(&mut json, detail, "ping", Health::Up, |_| {});
-    component(&mut json, detail, "circuitBreakers", Health::Unknown, |json| {
-        json.key("configured").flag(false);
+    component(&mut json, detail, "circuitBreakers", circuit_breakers(vitals), |json| {
+        json.key("configured").flag(!vitals.slots.breakers.is_empty());
+        json.key("breakers");
+        slots::write_breakers(json, &vitals.slots);
     });
     component(&mut json, detail, "queue", queue(vitals), |json| {
         json.key("depth").open();
@@ -213,6 +225,7 @@ mod tests {
             level2: None,
             reads: LevelReads::default(),
             cores: vec![CoreVitals::default()],
+            slots: slots::tests::none(),
         }
     }
 
@@ -250,6 +263,19 @@ mod tests {
         let redis = &told["components"]["redis"];
         assert_eq!((&redis["status"], ready(&vitals)), (&"DOWN".into(), Health::Up));
         assert_eq!(redis["details"]["reason"], "no answer in time");
+    }
+
+    #[test]
+    fn an_open_breaker_shows_and_leaves_the_server_up_and_ready() {
+        let vitals = Vitals { slots: slots::tests::troubled(), ..well() };
+        let (status, told) = told(&vitals, Detail::Full);
+        assert_eq!((status, &told["status"]), (200, &"UP".into()));
+        assert_eq!(ready(&vitals), Health::Up);
+        let breakers = &told["components"]["circuitBreakers"];
+        assert_eq!(breakers["status"], "DOWN");
+        let first = &breakers["details"]["breakers"][0];
+        assert_eq!((&first["name"], &first["state"]), (&"MAIL".into(), &"OPEN".into()));
+        assert_eq!(first["openForMs"], 7000);
     }
 
     #[test]

@@ -5,4 +5,5 @@ pub(crate) mod health;
 pub(crate) mod loggers;
 pub(crate) mod meters;
 pub(crate) mod metrics;
+mod slots;
 pub(crate) mod statistics;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::slots;
 use crate::api::exchange::Exchange;
 use crate::api::json::Json;
 use crate::api::reply::Reply;
@@ -54,6 +55,8 @@ fn write(stored: &Stored, vitals: &Vitals, now: TimeMs) -> Vec<u8> {
     json.key("retryRate").fraction(share(retried, retried + ended));
     json.key("priorityBound").number(vitals.priority_bound);
     write_cores(&mut json, vitals);
+    slots::write(json.key("pool"), &vitals.slots);
+    slots::write_breakers(json.key("circuitBreakers"), &vitals.slots);
     json.key("node").text(&vitals.node).key("nodes").number(vitals.nodes.into());
     json.close();
     json.into_bytes()

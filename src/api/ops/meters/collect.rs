@@ -10,10 +10,11 @@ use prometheus::proto::MetricFamily;
 
 use super::sheet::{Sheet, Unit};
 use crate::api::gate::GateCounters;
+use crate::api::ops::slots::waiting;
 use crate::api::settings::ApiSettings;
 use crate::api::traffic::Traffic;
-use crate::domain::{Band, FailureKind};
-use crate::engine::{Measures, Phase};
+use crate::domain::{Band, BreakerState, FailureKind};
+use crate::engine::{Measures, Phase, SlotVitals};
 use crate::persistence::{Books, Row};
 use crate::store::Connections;
 use crate::store::redis::Level2Vitals;
@@ -29,6 +30,7 @@ pub(super) fn collect(
     times(&mut sheet, &measures.books);
     queue(&mut sheet, measures);
     cores(&mut sheet, measures);
+    slots(&mut sheet, &measures.vitals.slots);
     store(&mut sheet, measures);
     if let Some(level2) = &measures.vitals.level2 {
         redis(&mut sheet, level2);
@@ -164,6 +166,35 @@ fn cores(sheet: &mut Sheet, measures: &Measures) {
     column("taskscheduler_core_parked_total", "Times it went to sleep.", &|seat| {
         of(seat).parked as f64
     });
+}
+
+fn slots(sheet: &mut Sheet, slots: &SlotVitals) {
+    if slots.lines.is_empty() {
+        return;
+    }
+    let waiting = slots.lines.iter().map(waiting).sum();
+    for (name, help, value) in [
+        ("taskscheduler_pool_threads", "Threads for what blocks.", slots.crew.threads as u64),
+        ("taskscheduler_pool_busy", "Of these, in an attempt.", slots.crew.running as u64),
+        ("taskscheduler_pool_stuck", "Threads in given-up attempts.", slots.crew.stuck as u64),
+        ("taskscheduler_pool_queued", "Attempts that wait in memory.", waiting),
+    ] {
+        sheet.gauge(name, help).count(&[], value);
+    }
+    let help = "Where a breaker stands: 0 closed, 1 half-open, 2 open.";
+    let mut rows = sheet.gauge("taskscheduler_breaker_state", help);
+    for breaker in &slots.breakers {
+        let state = match breaker.state {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen { .. } => 1,
+            BreakerState::Open { .. } => 2,
+        };
+        rows.count(&[("type", &breaker.name)], state);
+    }
+    let mut rows = sheet.counter("taskscheduler_breaker_opened_total", "Times a breaker opened.");
+    for breaker in &slots.breakers {
+        rows.count(&[("type", &breaker.name)], breaker.opened);
+    }
 }
 
 fn store(sheet: &mut Sheet, measures: &Measures) {
