@@ -3,8 +3,8 @@
 //! The body is the payload as JSON; heads tell the task, the attempt and its epoch, and a signature
 //! over time and body lets the endpoint know who asks. The whole exchange has one deadline,
 //! whatever the endpoint does; redirects are not followed, the answer is bounded, and no address
-//! inside the house is dialled unless the configuration says so. Who answers 202 goes on by itself and
-//! reports by the lease token that it was given.
+//! inside the house is dialled unless the configuration says so. Who answers 202 goes on by itself
+//! and reports by the lease token that it was given.
 //!
 //! Each run has a connection of its own, so that cancelling it ends it at once and nothing else.
 
