@@ -69,6 +69,49 @@ fn boottime_us() -> u64 {
     boot.tv_sec as u64 * 1_000_000 + boot.tv_nsec as u64 / 1000
 }
 
+/// The clock of a store that several machines share: by it all of them agree when a task is due and
+/// when a lease ends. It is this machine's, put right whenever the store has told its time.
+pub struct StoreClock {
+    here: Arc<dyn Clock>,
+    ahead_ms: AtomicI64,
+}
+
+impl StoreClock {
+    /// So little is not worth a jump.
+    const TOLERANCE_MS: u64 = 20;
+
+    /// This machine's time, as long as the store has not told its own.
+    pub fn over(here: Arc<dyn Clock>) -> StoreClock {
+        StoreClock { here, ahead_ms: AtomicI64::new(0) }
+    }
+
+    /// The store says that it is `there`; it was asked at `asked_at`, and this is the moment of its
+    /// answer.
+    pub fn adjust(&self, there: TimeMs, asked_at: TimeMs) {
+        let trip = self.now().since_ms(asked_at);
+        let here = asked_at.plus_ms(trip / 2);
+        // The store may have looked at its clock at any moment of the trip.
+        if there.0.abs_diff(here.0) <= Self::TOLERANCE_MS + trip / 2 {
+            return;
+        }
+        let by = there.0.saturating_sub(here.0);
+        // Relaxed: one number, and nothing is published with it.
+        let ahead = self.ahead_ms.fetch_add(by, Ordering::Relaxed).saturating_add(by);
+        log::info!("the store's clock is {ahead} ms ahead of this machine's; tasks go by it");
+    }
+}
+
+impl Clock for StoreClock {
+    fn now(&self) -> TimeMs {
+        let ahead = self.ahead_ms.load(Ordering::Relaxed);
+        TimeMs(self.here.now().0.saturating_add(ahead))
+    }
+
+    fn mono(&self) -> Mono {
+        self.here.mono()
+    }
+}
+
 /// A clock that moves only when a test says so.
 #[derive(Debug, Default)]
 pub struct ManualClock {

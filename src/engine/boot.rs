@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::housekeeper::Housekeeper;
-use super::nodes::{Neighbours, StartUntil};
+use super::nodes::{Errands, Neighbours, StartUntil};
 use super::prune::{self, Pruner};
 use super::reads::Reads;
 use super::relief::Relief;
@@ -16,7 +16,7 @@ use super::runners::{Queues, Runners};
 use super::second::Second;
 use super::threads::{self, Fatal};
 use super::{Engine, Identity, Reserve, Retention};
-use crate::clock::Clock;
+use crate::clock::{Clock, StoreClock};
 use crate::execution::{
     CoreWish, Cores, Pins, Registry, allowed_cpus, cgroup_quota, choose, time_limit,
 };
@@ -155,7 +155,8 @@ impl Engine {
         let (mail, until) = (&posts.mailbox, start_until(&lanes, &pool));
         let neighbours = Neighbours::join(&*store, &clock, &views, until, mail, teller)?;
         let summons = neighbours.as_ref().map(|(neighbours, _)| neighbours.summons());
-        let (neighbours, errands) = neighbours.unzip();
+        let (neighbours, shared) = neighbours.unzip();
+        let (errands, clock) = by_the_store(shared, clock);
         let (lanes_of, views_of) = (Arc::clone(&lanes), Arc::clone(&views));
         let wake = settings.wake.clone();
         let ends = Ends { inbox, line, lanes: lanes_of, pool: pool.clone(), views: views_of, wake };
@@ -196,6 +197,17 @@ impl Engine {
             second,
             running,
         })
+    }
+}
+
+/// Where the store is shared all go by its clock.
+fn by_the_store(
+    shared: Option<(Errands, Arc<StoreClock>)>,
+    here: Arc<dyn Clock>,
+) -> (Option<Errands>, Arc<dyn Clock>) {
+    match shared {
+        Some((errands, clock)) => (Some(errands), clock),
+        None => (None, here),
     }
 }
 

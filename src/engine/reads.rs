@@ -222,6 +222,10 @@ mod tests {
                     scope.spawn(move || asked.answer_all(&mut **reader))
                 })
                 .collect();
+            // A thread that has not sat down yet is none that could go on.
+            while lock(&asked.shared.seats).len() < threads.len() {
+                std::thread::yield_now();
+            }
             reads.ask(question("first", true)).unwrap();
             begun.recv_timeout(WAIT).unwrap();
             clock.advance(Reads::PATIENCE);

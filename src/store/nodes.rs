@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use super::StoreError;
-use crate::domain::{Command, TaskId};
+use crate::domain::{Command, TaskId, TimeMs};
 
 /// One life of a node, numbered by the store. Later lives have larger numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,7 +82,8 @@ pub trait Nodes: Send {
     fn lease(&self) -> Duration;
 
     /// Renews the lease of this node, also one that is over already, unless the node was ended.
-    fn renew(&mut self) -> Result<(), StoreError>;
+    /// Tells the store's time, where it has a clock of its own.
+    fn renew(&mut self) -> Result<Option<TimeMs>, StoreError>;
 
     /// All nodes that have not been ended, this one included.
     fn peers(&mut self) -> Result<Vec<Peer>, StoreError>;

@@ -1,18 +1,23 @@
 //! The keeper of a node's place among the others.
 //!
 //! It renews the lease of this node while writer and persist thread get on, lets the cores start
-//! tasks for as long as that is surely good, and ends nodes whose lease is over.
+//! tasks for as long as that is surely good, and has nodes ended whose lease is over. With each
+//! renewal the store tells its time, by which this node goes.
 //!
 //! After an outage of the store all leases are over at once, and whoever came back first would take
 //! everybody else for dead. So a node ends others only after it has renewed its own lease without a
 //! gap for as long as a lease lasts: whoever lives has renewed by then.
 //!
-//! Absent on purpose: threads and waiting. [`Keeper::step`] does what is due.
+//! Absent on purpose: threads, waiting, and the ending itself, which can take long.
+//! [`Keeper::step`] does what is due.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Clock, Mono};
+use crossbeam_channel::Sender;
+
+use super::reaper::Gone;
+use crate::clock::{Clock, Mono, StoreClock};
 use crate::persistence::Views;
 use crate::store::{Nodes, Peer, Standing, StoreError};
 
@@ -22,10 +27,12 @@ pub(in crate::engine) type StartUntil = Box<dyn Fn(Mono) + Send>;
 /// Keeps one node's place.
 pub(in crate::engine) struct Keeper {
     nodes: Box<dyn Nodes>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<StoreClock>,
     views: Arc<Views>,
     /// Says until when tasks may be started here.
     start_until: StartUntil,
+    /// Where is told who is to be ended.
+    gone: Sender<Gone>,
     lease: Duration,
     /// When the renewal was sent that the store took last.
     renewed_at: Option<Mono>,
@@ -46,9 +53,10 @@ impl Keeper {
 
     pub fn new(
         nodes: Box<dyn Nodes>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<StoreClock>,
         views: Arc<Views>,
         start_until: StartUntil,
+        gone: Sender<Gone>,
     ) -> Keeper {
         let lease = nodes.lease();
         // Nothing starts before the first renewal.
@@ -58,6 +66,7 @@ impl Keeper {
             clock,
             views,
             start_until,
+            gone,
             lease,
             renewed_at: None,
             steady_since: None,
@@ -97,7 +106,10 @@ impl Keeper {
             return Ok(());
         }
         self.tried_at = Some(now);
-        self.nodes.renew()?;
+        let asked_at = self.clock.now();
+        if let Some(there) = self.nodes.renew()? {
+            self.clock.adjust(there, asked_at);
+        }
         let has_gap = is_past(self.renewed_at, now, self.lease / 2);
         if has_gap || self.steady_since.is_none() {
             self.steady_since = Some(now);
@@ -118,7 +130,7 @@ impl Keeper {
         writes && !hangs
     }
 
-    /// Counts the living, and ends who is overdue.
+    /// Counts the living, and has those ended who are overdue.
     fn look_around(&mut self, now: Mono) -> Result<(), StoreError> {
         let is_renewed = !is_past(self.renewed_at, now, self.lease / 2);
         if !is_renewed || !is_past(self.looked_at, now, self.lease / 48) {
@@ -136,34 +148,14 @@ impl Keeper {
                 Standing::Released => true,
             };
             if ends && peer.incarnation != self.nodes.own() {
-                self.end(&peer)?;
+                // One that finds no place is found again.
+                let _ = self.gone.try_send(Gone { peer, at: now });
             }
         }
         if is_past(self.tidied_at, now, Self::TIDY) {
             self.tidied_at = Some(now);
             self.nodes.tidy()?;
         }
-        Ok(())
-    }
-
-    fn end(&mut self, peer: &Peer) -> Result<(), StoreError> {
-        let Some(reaped) = self.nodes.reap(peer.incarnation)? else { return Ok(()) };
-        let (name, number) = (&peer.name, peer.incarnation.0);
-        match peer.standing {
-            Standing::Released => {
-                log::info!(
-                    "node {name} ({number}) has left; {} of its tasks are free",
-                    reaped.freed
-                );
-            }
-            _ => log::warn!(
-                "node {name} ({number}) has not renewed its lease and is ended; {} of its tasks \
-                 are free, {} wishes are carried out here",
-                reaped.freed,
-                reaped.wishes
-            ),
-        }
-        self.views.claim_now();
         Ok(())
     }
 }

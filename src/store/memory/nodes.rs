@@ -178,12 +178,13 @@ impl Nodes for MemoryNodes {
         LEASE
     }
 
-    fn renew(&mut self) -> Result<(), StoreError> {
+    fn renew(&mut self) -> Result<Option<TimeMs>, StoreError> {
         let own = self.own;
-        self.on(|table, now| {
+        let now = self.on(|table, now| {
             table.register.alive(own)?.leased_until = after(now, LEASE);
-            Ok(())
-        })
+            Ok(now)
+        })?;
+        Ok(Some(now).filter(|now| *now > TimeMs::ZERO))
     }
 
     fn peers(&mut self) -> Result<Vec<Peer>, StoreError> {

@@ -10,7 +10,7 @@ use super::counts::{Counted, Delta};
 use super::node::{after_crash, end_sessions, own_sessions};
 use super::session::Session;
 use super::target::Target;
-use crate::domain::{Command, TaskId};
+use crate::domain::{Command, TaskId, TimeMs};
 use crate::store::{Incarnation, Nodes, Peer, Reaped, Standing, StoreError, Wish, WishId};
 
 /// The side of the store on which nodes know of each other, with a connection of its own.
@@ -71,17 +71,19 @@ impl Nodes for PostgresNodes {
         self.lease
     }
 
-    fn renew(&mut self) -> Result<(), StoreError> {
+    fn renew(&mut self) -> Result<Option<TimeMs>, StoreError> {
         let (own, lease) = (self.own.0 as i64, self.lease.as_secs_f64());
-        let renewed = self.session()?.execute(
+        let renewed = self.session()?.query(
             "UPDATE taskscheduler.node_leases SET renewed_at = clock_timestamp(),
                  expires_at = clock_timestamp() + $2 * interval '1 second'
              WHERE incarnation = $1 AND EXISTS (
                  SELECT 1 FROM taskscheduler.nodes n
-                 WHERE n.incarnation = $1 AND n.state <> 'dead')",
+                 WHERE n.incarnation = $1 AND n.state <> 'dead')
+             RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
             &[&own, &lease],
         )?;
-        if renewed == 1 { Ok(()) } else { Err(super::commit::fenced()) }
+        let now = renewed.first().map(|row| TimeMs(row.get(0)));
+        now.map(Some).ok_or_else(super::commit::fenced)
     }
 
     fn peers(&mut self) -> Result<Vec<Peer>, StoreError> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::reaper::Reaper;
 use super::Keeper;
-use crate::clock::{Clock, ManualClock, Mono};
+use crate::clock::{Clock, ManualClock, Mono, StoreClock};
 use crate::domain::TimeMs;
 use crate::persistence::{Views, Work};
 use crate::queue::{Entrance, LaneSettings};
@@ -20,6 +21,8 @@ struct Town {
 
 struct Place {
     keeper: Keeper,
+    reaper: Reaper,
+    clock: Arc<StoreClock>,
     views: Arc<Views>,
     lanes: Arc<Entrance<Work>>,
     own: Incarnation,
@@ -33,18 +36,34 @@ impl Town {
     }
 
     fn node(&self, number: u128) -> Place {
-        let nodes = self.disk.join(NodeId(number), "n").nodes().unwrap().unwrap();
+        let store = self.disk.join(NodeId(number), "n");
+        let nodes = store.nodes().unwrap().unwrap();
         let (views, own) = (Arc::new(Views::default()), nodes.own());
         let (lanes, _) = Entrance::new(1, LaneSettings::default());
         let clock = self.clock.clone() as Arc<dyn Clock>;
         let lanes_of = Arc::clone(&lanes);
         let start_until = Box::new(move |at| lanes_of.tenure().set_end(at));
-        let keeper = Keeper::new(nodes, clock, Arc::clone(&views), start_until);
-        Place { keeper, views, lanes, own }
+        let others = store.nodes().unwrap().unwrap();
+        let (reaper, gone) = Reaper::new(others, Arc::clone(&clock), Arc::clone(&views));
+        let clock = Arc::new(StoreClock::over(clock));
+        let keeper = Keeper::new(nodes, clock.clone(), Arc::clone(&views), start_until, gone);
+        Place { keeper, reaper, clock, views, lanes, own }
     }
 
     /// Lets time pass in which these nodes live.
     fn pass(&self, time: Duration, living: &mut [&mut Place]) {
+        for _ in 0..time.as_millis() / STEP.as_millis() {
+            self.keep(STEP, living);
+            for place in &mut *living {
+                if let Ok(gone) = place.reaper.gone().try_recv() {
+                    place.reaper.end(&gone).expect("it lives");
+                }
+            }
+        }
+    }
+
+    /// The same while their reapers are at something that takes as long.
+    fn keep(&self, time: Duration, living: &mut [&mut Place]) {
         for _ in 0..time.as_millis() / STEP.as_millis() {
             self.clock.advance(STEP);
             for place in &mut *living {
@@ -98,6 +117,45 @@ fn a_silent_node_is_ended_when_its_lease_is_over_and_learns_of_it() {
     assert_eq!(b.views.nodes(), 1 + 1, "the asker of this test");
     a.views.beat();
     assert!(matches!(a.keeper.step(), Err(StoreError::Fenced(_))));
+}
+
+/// To end a node with many tasks took longer than a lease, and whoever did it was ended for that.
+#[test]
+fn a_node_that_ends_another_for_long_keeps_its_own_lease() {
+    let town = Town::new();
+    let (mut a, mut b, mut c) = (town.node(1), town.node(2), town.node(3));
+    town.pass(15 * SECOND, &mut [&mut a, &mut b, &mut c]);
+    town.keep(60 * SECOND, &mut [&mut b]);
+    town.pass(SECOND, &mut [&mut c]);
+    assert!(town.is_alive(&b) && !b.lanes.tenure().is_over(town.mono()));
+}
+
+/// A node whose clock was ahead took every worker's lease back before its time, and started tasks
+/// too early.
+#[test]
+fn a_node_goes_by_the_clock_of_the_store() {
+    let town = Town::new();
+    let there = ManualClock::at(TimeMs(town.clock.now().0 - 90_000));
+    town.disk.keep_time_by(there.clone());
+    let mut a = town.node(1);
+    a.keeper.step().unwrap();
+    assert_eq!(a.clock.now(), there.now());
+    // The machine's clock is put right, in the middle of everything.
+    town.disk.keep_time_by(town.clock.clone());
+    town.pass(5 * SECOND, &mut [&mut a]);
+    assert_eq!(a.clock.now(), town.clock.now());
+}
+
+#[test]
+fn a_decision_from_before_an_outage_ends_nobody() {
+    let town = Town::new();
+    let (a, mut b) = (town.node(1), town.node(2));
+    town.keep(15 * SECOND, &mut [&mut b]);
+    let gone = b.reaper.gone().try_recv().expect("it has not renewed");
+    assert_eq!(gone.peer.incarnation, a.own);
+    town.clock.advance(5 * SECOND);
+    b.reaper.end(&gone).unwrap();
+    assert!(town.is_alive(&a));
 }
 
 #[test]
