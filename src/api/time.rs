@@ -4,6 +4,8 @@ use super::json::Json;
 use crate::domain::TimeMs;
 
 const DAY_MS: i64 = 86_400_000;
+/// The start of the year nought.
+const FIRST: TimeMs = TimeMs(-62_167_219_200_000);
 const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -46,8 +48,7 @@ pub(crate) fn parse(text: &str) -> Option<TimeMs> {
     }
     let minutes = days_from_civil(year, month, day) * 1440 + hour * 60 + minute - offset_min;
     let moment = minutes * 60_000 + second.min(59) * 1000 + ms;
-    let first = days_from_civil(0, 1, 1) * DAY_MS;
-    (first..=TimeMs::MAX.0).contains(&moment).then_some(TimeMs(moment))
+    (FIRST.0..=TimeMs::MAX.0).contains(&moment).then_some(TimeMs(moment))
 }
 
 /// Writes a time as a JSON string.
@@ -55,8 +56,10 @@ pub(crate) fn write_time(json: &mut Json, time: TimeMs, style: TimeStyle) {
     json.plain(|buffer| push(buffer, time, style));
 }
 
-/// Appends `time` in this style.
+/// Appends `time` in this style. What an application put into the store itself may lie outside the
+/// years that can be written.
 fn push(buffer: &mut Vec<u8>, time: TimeMs, style: TimeStyle) {
+    let time = time.clamp(FIRST, TimeMs::MAX);
     let (days, ms) = (time.0.div_euclid(DAY_MS), time.0.rem_euclid(DAY_MS));
     let (year, month, day) = civil_from_days(days);
     let pair = |n: i64| [b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8];
@@ -219,6 +222,12 @@ mod tests {
         assert_eq!(written(time, TimeStyle::Utc), "2025-01-20T10:30:00.007Z");
         assert_eq!(written(time, TimeStyle::Local), "2025-01-20T10:30:00");
         assert_eq!(http_date(time), "Mon, 20 Jan 2025 10:30:00 GMT");
+    }
+
+    #[test]
+    fn a_time_outside_the_years_that_can_be_written_is_the_nearest_of_them() {
+        assert_eq!(written(TimeMs(i64::MIN), TimeStyle::Utc), "0000-01-01T00:00:00.000Z");
+        assert_eq!(written(TimeMs(i64::MAX), TimeStyle::Utc), "9999-12-31T23:59:59.999Z");
     }
 
     proptest! {

@@ -166,10 +166,10 @@ impl Engine {
         let limit = settings.stall_limit;
         let relief = start_persist(store, line_end, chores_in, ends, limit, &fatal)?;
         let writer_over = start_writer(writer, &fatal)?;
-        let asks = start_readers(readers, &clock, &fatal)?;
+        let reads = start_readers(readers, &clock, &fatal)?;
         let queues = Queues { seats, lanes: &lanes, pool: &pool };
         let runners = Runners::start(&pins, queues, registry, &clock, &posts)?;
-        let keeper = keeper(&settings, (&clock, &views), &chores, &asks);
+        let keeper = keeper(&settings, (&clock, &views), &chores, &reads);
         let pruner = start_pruner(&chores, &fatal)?;
         let (housekeeping, stop) = start_keepers(keeper, runners.clone(), &fatal)?;
         if let Some(relief) = relief {
@@ -182,7 +182,6 @@ impl Engine {
         let Posts { mailbox, bell, .. } = posts;
         second.listen(&views, &bell, summons, &stop)?;
         let running = Mutex::new(Some(Running { runners, writer_over, bell, housekeeping }));
-        let reads = asks;
         Ok(Engine {
             clock,
             mailbox,

@@ -77,6 +77,24 @@ fn what_was_held_for_an_executor_that_is_gone_is_left_to_workers() {
     assert_eq!(node.run(Outcome::Done(None)), Some(kept));
 }
 
+/// Nodes need not all have the same executors.
+#[test]
+fn a_task_that_was_cancelled_at_a_node_that_died_is_leased_to_nobody() {
+    let town = Town::new();
+    let here = vec![served("FAR", None)];
+    let sizes = WindowSizes { tasks_max: 50, ..WindowSizes::default() };
+    let mut a = Node::serving(here, &town.disk, NodeId(1), town.clock.clone(), sizes);
+    a.settle();
+    let mut b = town.node(2, 50);
+    let id = a.submit(draft("FAR")).id;
+    a.take().expect("it is run there");
+    assert!(matches!(a.order(id, Command::Cancel), Ok(Answer::Asked(_))));
+    town.outlive(&mut [&mut b]);
+    b.nodes.reap(a.nodes.own()).unwrap().expect("its lease is over");
+    assert_eq!(lease(&mut b, "w", &["FAR"], 1), []);
+    assert_eq!(b.status(id), StatusKind::Cancelled);
+}
+
 /// Whoever stored the failure wrote the whole row as it had been, and the wish was gone.
 #[test]
 fn a_cancel_at_one_node_is_not_undone_by_what_another_is_about_to_store() {

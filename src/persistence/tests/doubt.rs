@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::node::{Node, START, checked, draft};
 use crate::clock::ManualClock;
 use crate::domain::{Epoch, Outcome, StatusKind, TaskId};
-use crate::persistence::{Answer, Command, PersistStep, Refusal};
+use crate::persistence::{Answer, Command, PersistStep, Refusal, WriterStep};
 use crate::queue::WindowSizes;
 use crate::store::StoreError;
 use crate::store::memory::{Fault, MemoryDisk};
@@ -178,6 +178,28 @@ fn what_a_thread_that_was_left_behind_still_says_is_not_heard() {
     assert_eq!(node.disk.tasks().len(), 1);
     assert!(node.run(Outcome::Done(None)).is_some());
     assert!(node.take().is_none(), "it started twice");
+}
+
+/// While a store could not be opened anew the writer made one round after the other.
+#[test]
+fn a_writer_that_waits_for_another_persist_thread_does_not_spin() {
+    for error in [silent(), StoreError::Fenced("another has its place".into())] {
+        let mut node = Node::new();
+        node.settle();
+        node.disk.fault(1, Fault::Fail(error.clone()));
+        let told = node.send(vec![checked(draft("NOOP"))]);
+        node.views.announce_line(1);
+        for _ in 0..50 {
+            node.pass(Duration::from_millis(200));
+            let step = node.round().unwrap();
+            let rests = matches!(step, WriterStep::Idle(time) if !time.is_zero());
+            assert!(rests, "{error}: {step:?}");
+        }
+        drop(node.relieve(1));
+        node.settle();
+        assert!(matches!(told.try_recv(), Ok(Err(Refusal::InDoubt))));
+        assert_eq!(node.disk.tasks().len(), 1);
+    }
 }
 
 #[test]

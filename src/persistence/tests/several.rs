@@ -32,7 +32,7 @@ impl Town {
     }
 
     /// Lets the time of a lease pass in which only these nodes renew theirs.
-    fn outlive(&self, alive: &mut [&mut Node]) {
+    pub fn outlive(&self, alive: &mut [&mut Node]) {
         for _ in 0..4 {
             self.clock.advance(Duration::from_secs(3));
             for node in &mut *alive {

@@ -178,12 +178,16 @@ impl Writer {
         let has_more = claimed.as_ref().map(|claimed| claimed.has_more);
         self.lessees.came_back(id, &ask.types, has_more, seq);
         let tasks = claimed.unwrap_or_default().tasks;
-        if tasks.is_empty() {
-            return;
-        }
         for task in &tasks {
             self.lease_ends(task.lease_ends());
             self.keep_leased(task.clone());
+        }
+        // Cancelled while a node ran them that has died since: given back they end.
+        let wished = |task: &Task| task.state.cancel_requested;
+        let (wished, tasks): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(wished);
+        self.release_all(wished.iter().map(|task| (task.id, task.state.epoch)), now);
+        if tasks.is_empty() {
+            return;
         }
         let Some(lessee) = self.lessees.get_mut(id) else {
             return self.release_all(tasks.iter().map(|task| (task.id, task.state.epoch)), now);

@@ -276,11 +276,13 @@ impl Writer {
         let late = self.unwritten.front().filter(|_| room);
         let late = late.map_or(longest, |(at, _)| Self::LAG.saturating_sub(mono.since(*at)));
         let sent = self.under_way.as_ref().is_some_and(|way| way.sent_at.is_some());
-        let again = self.outage.as_ref().filter(|_| !sent);
+        // The next persist thread rings the bell when it comes.
+        let waits_for_line = self.under_way.is_some() && self.is_superseded();
+        let again = self.outage.as_ref().filter(|_| !sent && !waits_for_line);
         let again = again.map_or(longest, |outage| outage.try_at.since(mono));
         let ripe = self.lessees.next_ripe().filter(|_| room && self.under_way.is_none());
         let ripe = ripe.map_or(longest, |due| Duration::from_millis(due.since_ms(now)));
-        let polled = self.polled_at.filter(|_| !sent && self.outage.is_none());
+        let polled = self.polled_at.filter(|_| self.under_way.is_none() && self.outage.is_none());
         let poll = polled.map_or(longest, |at| self.poll.saturating_sub(mono.since(at)));
         late.min(again).min(due).min(ripe).min(poll).min(longest)
     }

@@ -5,8 +5,10 @@ use super::{PostgresStore, partitions};
 use crate::domain::TimeMs;
 use crate::store::{PruneAsk, StoreError};
 
-/// Idempotency keys forgotten in one slice.
+/// Idempotency keys forgotten in one statement, ...
 const KEYS_SLICE: i64 = 4000;
+/// ... and the most such statements at a time: as many keys as can come in meanwhile.
+const KEYS_SLICES_MAX: u32 = 8;
 /// Minutes older than this many days before the oldest key are forgotten.
 const MINUTES_KEPT: i64 = 90 * 24 * 60;
 /// Folds of one slice of upkeep; each takes a few thousand deltas.
@@ -45,12 +47,7 @@ impl PostgresStore {
         statuses: &[i16],
         last_day: i32,
     ) -> Result<u64, StoreError> {
-        // The number is used up whatever becomes of it: where the answer is lost nobody knows
-        // whether it is taken, and every later batch would be refused for it.
-        self.undoubted()?;
-        let seq = self.life()?.seq;
-        self.pass_on();
-        self.transaction(|session, life| {
+        let gone = self.transaction(|session, life| {
             let rows = session.query(
                 "WITH old AS (
                      SELECT tableoid AS part, ctid AS place FROM taskscheduler.task_history
@@ -76,11 +73,13 @@ impl PostgresStore {
             session.script(&format!(
                 "INSERT INTO taskscheduler.count_deltas VALUES ({}, {}, 0, '{}', '')",
                 life.incarnation,
-                seq,
+                life.seq,
                 delta.counts_literal()
             ))?;
             Ok(rows.len() as u64)
-        })
+        })?;
+        self.pass_on();
+        Ok(gone)
     }
 
     /// A slice of everything else.
@@ -92,12 +91,17 @@ impl PostgresStore {
             }
         }
         self.make_days_ahead(self.options.clock.now())?;
-        self.session.execute(
-            "DELETE FROM taskscheduler.idempotency_keys WHERE key IN (
-                 SELECT key FROM taskscheduler.idempotency_keys WHERE used_at < $1
-                 ORDER BY used_at LIMIT $2)",
-            &[&keys_before.0, &KEYS_SLICE],
-        )?;
+        for _ in 0..KEYS_SLICES_MAX {
+            let forgotten = self.session.execute(
+                "DELETE FROM taskscheduler.idempotency_keys WHERE key IN (
+                     SELECT key FROM taskscheduler.idempotency_keys WHERE used_at < $1
+                     ORDER BY used_at LIMIT $2)",
+                &[&keys_before.0, &KEYS_SLICE],
+            )?;
+            if forgotten < KEYS_SLICE as u64 {
+                break;
+            }
+        }
         self.session.execute(
             "DELETE FROM taskscheduler.minutes WHERE minute < $1",
             &[&(keys_before.minute() - MINUTES_KEPT)],

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use test_servers::{Cluster, Fault, Plan, Proxy};
+use test_servers::{Account, Cluster, Fault, Plan, Proxy};
 
 use super::{Database, Options, PostgresStore};
 use crate::domain::{StatusKind, Task};
 use crate::store::conformance::sample::{NOW, Sample, batch, commit, finish, insert};
 use crate::store::conformance::start;
-use crate::store::{Batch, Cure, Fate, PruneAsk, Store, StoreError, Unit};
+use crate::store::{Batch, Cure, Fate, PruneAsk, Store, StoreError, Unit, Wish};
 
 /// Commits as the persist thread does: what is in doubt is settled before it is sent again.
 fn insist(store: &mut dyn Store, batch: &Batch) -> (Vec<Fate>, u32) {
@@ -95,32 +95,40 @@ fn backends_terminated_at_any_moment_store_each_batch_exactly_once() {
     assert_eq!((rows.get::<_, i64>(0), rows.get::<_, i64>(1)), (live.len() as i64, ended as i64));
 }
 
-/// Retention wrote a number of which it was not known whether it was stored, and the next batch
-/// took the same: it was refused as damaged, and so was every one after it.
+/// Fewer keys were forgotten in a second than could come in, so they became more and more.
 #[test]
-fn a_number_that_may_be_taken_is_never_used_again() {
+fn old_keys_are_forgotten_as_fast_as_they_come() {
     let database = Database::new();
-    let mut store = database.store();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    store.recover(NOW, &pool).unwrap();
+    let (mut store, _) = start(&database, NOW);
     let mut admin = Cluster::shared().admin(&database.account.database);
-    let mut number = || -> i64 {
-        let sql = "SELECT max(seq) FROM taskscheduler.count_deltas";
-        admin.query_one(sql, &[]).unwrap().get(0)
+    let many = "INSERT INTO taskscheduler.idempotency_keys
+                SELECT int8send(n), '', $1, true, '' FROM generate_series(1, 30000) n";
+    admin.execute(many, &[&NOW.0]).unwrap();
+    store.upkeep(NOW.plus_ms(1)).unwrap();
+    let left = "SELECT count(*) FROM taskscheduler.idempotency_keys";
+    assert_eq!(admin.query_one(left, &[]).unwrap().get::<_, i64>(0), 0);
+}
+
+/// The client was told that its wish was surely not left, and then it was carried out.
+#[test]
+fn a_wish_whose_commit_was_not_answered_may_have_been_left() {
+    let database = Database::new();
+    let proxy = Proxy::to(([127, 0, 0, 1], database.account.port).into()).unwrap();
+    let port = proxy.address().port();
+    let through = Database {
+        account: Account { port, ..database.account.clone() },
+        data: tempfile::tempdir().unwrap(),
     };
-    commit(&mut store, vec![insert(&Sample::new(1))]);
-    let next = number() + 1;
-    admin.batch_execute("ALTER TABLE taskscheduler.count_deltas RENAME TO away").unwrap();
-    let statuses = vec![StatusKind::Completed];
-    let ask = PruneAsk { statuses, ended_before: NOW, limit: 10 };
-    assert!(store.prune(&ask).is_err());
-    admin.batch_execute("ALTER TABLE taskscheduler.away RENAME TO count_deltas").unwrap();
-    // As if it had been stored all the same.
-    let stored = "INSERT INTO taskscheduler.count_deltas
-                  SELECT incarnation, $1, 0, '{}', '' FROM taskscheduler.nodes";
-    admin.execute(stored, &[&next]).unwrap();
-    let fates = commit(&mut store, vec![insert(&Sample::new(2))]);
-    assert_eq!(fates, [Fate::Applied]);
+    let (store, _) = start(&through, NOW);
+    let mut nodes = store.nodes().unwrap().expect("many share it");
+    nodes.renew().unwrap();
+    proxy.plan(Plan::All(Fault::LoseAnswerTo(b"COMMIT".to_vec())));
+    let task = crate::domain::TaskId::new(1).unwrap();
+    let wish = Wish { holder: nodes.own(), task, command: crate::domain::Command::Cancel };
+    let told = nodes.post(&[wish]);
+    assert!(matches!(told, Err(StoreError::Unknown(_))), "{told:?}");
+    proxy.plan(Plan::Through);
+    assert_eq!(nodes.inbox(9).unwrap().len(), 1);
 }
 
 /// A row without a partition was taken for damaged data, and the task ended as failed.
