@@ -20,7 +20,11 @@ def block(guide, words):
 
 def follow(commands, folder, postgres=None, **variables):
     """Runs commands as a person would, from the first that fails on no more."""
-    path = [str(pathlib.Path(binary()).parent), os.environ["PATH"]]
+    programs = pathlib.Path(folder, "programs")
+    if not programs.exists():
+        programs.mkdir()
+        (programs / "taskscheduler").symlink_to(binary())
+    path = [str(programs), os.environ["PATH"]]
     if postgres:
         path.insert(0, str(postgres.programs))
     environment = clean_environment(PATH=":".join(path), **variables)
