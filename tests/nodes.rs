@@ -6,6 +6,7 @@ mod ledger;
 #[expect(dead_code, reason = "shared by several test programs, each of which uses a part")]
 mod nodes {
     pub mod gale;
+    pub mod lessees;
     pub mod load;
     pub mod town;
 }

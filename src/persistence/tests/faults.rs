@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::leases::{LEASE, ask, done, failed, lease, report, send};
 use super::node::{Node, checked, draft};
-use crate::domain::{Failure, FailureKind, Outcome, StatusKind, TaskId};
-use crate::persistence::{Answer, Command, Refusal};
+use crate::domain::{Epoch, Failure, FailureKind, Outcome, StatusKind, TaskId};
+use crate::persistence::{
+    Answer, Command, LeaseAsk, LeaseBeat, LeaseFate, LeaseReport, Message, Refusal, Reported,
+};
 use crate::store::StoreError;
 
 fn down() -> StoreError {
@@ -113,10 +116,32 @@ enum Deed {
     Put(usize, StatusKind),
     Pass(u16),
     Fail(u8),
+    /// A worker asks for so many tasks.
+    Lease(u8),
+    /// It says this about one of those it was given, also long after.
+    Tell(usize, Told),
+    /// It hangs up before it has heard the answer.
+    HangUp,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    Done,
+    Failed,
+    Released,
+    Alive,
+}
+
+/// What was acknowledged to whom.
+#[derive(Default)]
+struct Said {
+    tasks: Vec<TaskId>,
+    leases: Vec<(TaskId, Epoch)>,
 }
 
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let kinds = prop::sample::select(StatusKind::ALL.to_vec());
+    let told = prop::sample::select(vec![Told::Done, Told::Failed, Told::Released, Told::Alive]);
     let deed = prop_oneof![
         4 => (0..3u8).prop_map(Deed::Submit),
         4 => any::<bool>().prop_map(Deed::Run),
@@ -125,12 +150,16 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         2 => (any::<usize>(), kinds).prop_map(|(n, kind)| Deed::Put(n, kind)),
         2 => (0..3000u16).prop_map(Deed::Pass),
         2 => (1..4u8).prop_map(Deed::Fail),
+        3 => (1..6u8).prop_map(Deed::Lease),
+        4 => (any::<usize>(), told).prop_map(|(n, told)| Deed::Tell(n, told)),
+        1 => Just(Deed::HangUp),
     ];
     prop::collection::vec(deed, 1..60)
 }
 
 /// Does one deed; errors of the store are part of the game.
-fn play(node: &mut Node, deed: &Deed, acknowledged: &mut Vec<TaskId>) {
+fn play(node: &mut Node, deed: &Deed, said: &mut Said) {
+    let Said { tasks: acknowledged, leases } = said;
     let pick = |n: usize, ids: &[TaskId]| (!ids.is_empty()).then(|| ids[n % ids.len()]);
     match deed {
         Deed::Submit(kind) => {
@@ -161,12 +190,47 @@ fn play(node: &mut Node, deed: &Deed, acknowledged: &mut Vec<TaskId>) {
                 drop(node.ask(id, Command::Put(*kind)));
             }
         }
+        Deed::Lease(most) => {
+            let wish = LeaseAsk { wait_ms: 0, ..ask("w", &["REMOTE"], u32::from(*most)) };
+            let told = send(node, wish);
+            node.settle();
+            node.pass(Duration::from_millis(1500));
+            if let Ok(Ok(Answer::Leased { tasks, .. })) = told.try_recv() {
+                leases.extend(tasks.iter().map(|task| (task.id, task.state.epoch)));
+            }
+        }
+        Deed::Tell(n, told) => {
+            if let Some((id, epoch)) = leases.get(*n % leases.len().max(1)).copied() {
+                tell(node, id, epoch, *told);
+            }
+        }
+        Deed::HangUp => {
+            let told = send(node, LeaseAsk { wait_ms: 0, ..ask("gone", &["REMOTE"], 3) });
+            node.settle();
+            if let Ok(Ok(Answer::Leased { wait, .. })) = told.try_recv() {
+                drop(node.posts.mailbox.post(Message::Withdraw(wait)));
+            }
+        }
         Deed::Pass(ms) => node.pass(Duration::from_millis(u64::from(*ms))),
         Deed::Fail(times) => {
             node.fail_commits(std::iter::repeat_n(Some(down()), usize::from(*times)));
         }
     }
     node.settle();
+}
+
+fn tell(node: &Node, id: TaskId, epoch: Epoch, told: Told) {
+    let what = match told {
+        Told::Done => done(),
+        Told::Failed => failed(),
+        Told::Released => Reported::Released,
+        Told::Alive => {
+            let beats = vec![LeaseBeat { id, epoch, lease_ms: LEASE, progress: None }];
+            return drop(node.post(|receipt| Message::Beat("w".into(), beats, receipt)));
+        }
+    };
+    let reports = vec![LeaseReport { id, epoch, what }];
+    drop(node.post(|receipt| Message::Report(reports, receipt)));
 }
 
 proptest! {
@@ -177,19 +241,22 @@ proptest! {
     #[test]
     fn nothing_acknowledged_is_lost(deeds in deeds()) {
         let mut node = Node::new();
-        let mut acknowledged = Vec::new();
+        let mut said = Said::default();
         for deed in &deeds {
-            play(&mut node, deed, &mut acknowledged);
+            play(&mut node, deed, &mut said);
         }
         node.script.lock().unwrap().clear();
         for _ in 0..40 {
             node.pass(Duration::from_secs(400));
             while node.run(Outcome::Done(None)).is_some() {}
+            for task in lease(&mut node, "w", &["REMOTE"], 1000) {
+                prop_assert_eq!(report(&mut node, &task, done()), LeaseFate::Kept);
+            }
         }
-        for id in acknowledged {
+        for id in said.tasks {
             let task = node.stored(id);
             let kind = task.state.status.kind();
-            let rests = kind == StatusKind::Paused || &*task.spec.task_type == "REMOTE";
+            let rests = kind == StatusKind::Paused;
             prop_assert!(kind.is_terminal() || rests, "task {} is {}", id, kind);
         }
     }

@@ -514,3 +514,54 @@ fn a_report_that_outruns_the_answer_of_its_endpoint_counts() {
     let again = node.take_slow().expect("it starts again");
     assert!(again.ticket.epoch > task.state.epoch);
 }
+
+/// Each answer that could not be delivered left a place behind, for as long as the server lived.
+#[test]
+fn answers_that_were_not_delivered_leave_no_places_behind_without_end() {
+    const AT_ONCE: usize = 1000;
+    let mut node = Node::new();
+    let told = node.send(vec![checked(draft("FAR")); AT_ONCE]);
+    node.settle();
+    assert!(matches!(told.try_recv(), Ok(Ok(Answer::Stored { .. }))));
+    for _ in 0..=65_536 / AT_ONCE {
+        let told: Vec<Answered> = (0..AT_ONCE)
+            .map(|_| send(&node, LeaseAsk { wait_ms: 0, ..ask("w", &["FAR"], 1) }))
+            .collect();
+        node.settle();
+        for answer in told {
+            let Ok(Ok(Answer::Leased { wait, tasks })) = answer.try_recv() else { panic!() };
+            assert_eq!(tasks.len(), 1);
+            node.posts.mailbox.post(Message::Withdraw(wait)).unwrap();
+        }
+        node.settle();
+    }
+    let places = node.writer.handed_places();
+    assert!(places <= 65_536, "{places} places");
+}
+
+/// What is kept of leased tasks is bounded by weight. That of tasks which had ended counted until
+/// everything that was kept had been let go, so each report of the others needed a look-up.
+#[test]
+fn tasks_that_ended_make_room_before_those_that_are_still_leased() {
+    let store = MemoryDisk::new();
+    let mut node = Node::on(&store, ManualClock::at(START), WindowSizes::default());
+    let heavy = |node: &mut Node, count: usize| {
+        let payload = Some(crate::domain::Payload::text(&"x".repeat(60 << 10)));
+        for _ in 0..count {
+            node.submit(Draft { payload: payload.clone(), ..draft("HEAVY") });
+            let task = lease(node, "w", &["HEAVY"], 1).remove(0);
+            assert_eq!(report(node, &task, done()), LeaseFate::Kept);
+        }
+    };
+    heavy(&mut node, 530);
+    let told = node.send(vec![checked(draft("FAR")); 20]);
+    node.settle();
+    assert!(matches!(told.try_recv(), Ok(Ok(Answer::Stored { .. }))));
+    let still = lease(&mut node, "w", &["FAR"], 20);
+    heavy(&mut node, 40);
+    for task in &still {
+        let before = store.commits();
+        assert_eq!(report(&mut node, task, done()), LeaseFate::Kept);
+        assert_eq!(store.commits(), before + 1, "it had to be looked up");
+    }
+}

@@ -105,7 +105,7 @@ pub(super) struct Node {
     chores_in: Receiver<Chore>,
     /// The wishes for leases that have an answer to collect.
     pub wakes: Receiver<WaitId>,
-    writer: Writer,
+    pub writer: Writer,
     persist: Persist,
     seat: Seat<Work>,
     pub pool: Arc<Pool<Work>>,

@@ -305,3 +305,12 @@ impl Writer {
 fn bytes_of(tasks: &[Task]) -> usize {
     tasks.iter().map(|task| task.spec.weight()).sum()
 }
+
+/// What tests look at.
+#[cfg(test)]
+impl Writer {
+    /// How many places what was handed out takes.
+    pub fn handed_places(&self) -> usize {
+        self.desk.handed.len()
+    }
+}
