@@ -129,6 +129,29 @@ fn an_idle_node_picks_up_at_once_what_an_application_enqueued() {
     assert!(waits[4] <= 1000, "{waits:?}");
 }
 
+/// The value of a measure, summed over its rows.
+fn measured(server: &Server, name: &str) -> f64 {
+    let url = format!("{}/metrics", server.url);
+    let text = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+    let rows = text.lines().filter_map(|row| row.strip_prefix(name)?.rsplit_once(' '));
+    rows.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
+}
+
+#[test]
+fn a_database_that_is_gone_shows_in_the_measures_of_reads() {
+    let cluster = Cluster::start(&[]);
+    let account = cluster.account();
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&account, data.path());
+    let list = || ureq::get(&format!("{}/api/v1/tasks", server.url)).call();
+    assert!(list().is_ok());
+    assert!(measured(&server, "taskscheduler_store_connections{") >= 1.0);
+    assert!(measured(&server, "taskscheduler_store_read_errors_total") < 1.0);
+    cluster.stop();
+    assert!(matches!(list(), Err(ureq::Error::StatusCode(503))));
+    assert!(measured(&server, "taskscheduler_store_read_errors_total") >= 1.0);
+}
+
 #[test]
 fn a_wrong_password_or_database_is_said_at_once_and_without_the_password() {
     let account = Cluster::shared().account();
