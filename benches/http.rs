@@ -59,7 +59,7 @@ fn measure() -> ExitCode {
             other => return usage(&format!("there is no scenario {other}")),
         }
     }
-    let mut report = Report::new(http::machine::facts());
+    let mut report = Report::new("http", http::machine::facts());
     for scenario in SCENARIOS {
         if wanted.is_empty() || wanted.iter().any(|name| name == scenario.name) {
             (scenario.run)(effort, &mut report);

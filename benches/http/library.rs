@@ -15,6 +15,8 @@ use taskscheduler::execution::{Attempt, Registry};
 /// Names the file that STAMP writes to; only then this program is a server.
 const STARTS: &str = "BENCH_STARTS";
 const DATA: &str = "BENCH_DATA";
+/// The URL of the database, where it is not the embedded one.
+pub const DATABASE: &str = "BENCH_DATABASE";
 
 /// Its payload is when it was sent; it writes down how long that was before its start.
 pub const STAMP: &str = "STAMP";
@@ -47,7 +49,9 @@ pub fn serve_if_asked() -> Option<ExitCode> {
     };
     registry.register(HOLD, hold).expect("a type of its own");
     let args = ["taskscheduler", "serve", "--listen", "127.0.0.1:0", "--data"].map(OsString::from);
-    let args = args.into_iter().chain([data]);
+    let database = std::env::var_os(DATABASE);
+    let database = database.into_iter().flat_map(|url| ["--database-url".into(), url]);
+    let args = args.into_iter().chain([data]).chain(database);
     Some(taskscheduler::cli::serve_with(registry, args))
 }
 

@@ -10,6 +10,8 @@ use super::client::Answers;
 use super::machine::Usage;
 
 pub struct Report {
+    /// What its file is called after.
+    name: &'static str,
     facts: Value,
     rows: Vec<Row>,
 }
@@ -89,11 +91,11 @@ impl Row {
 }
 
 impl Report {
-    pub fn new(facts: Value) -> Report {
+    pub fn new(name: &'static str, facts: Value) -> Report {
         println!("{}", serde_json::to_string_pretty(&facts).expect("facts are JSON"));
         println!("| scenario | what | figure | goal | |");
         println!("|---|---|---|---|---|");
-        Report { facts, rows: Vec::new() }
+        Report { name, facts, rows: Vec::new() }
     }
 
     /// Prints the row at once: a run takes minutes, and an abort must not lose all of it.
@@ -112,7 +114,7 @@ impl Report {
         let all = json!({ "time": time.to_string(), "machine": self.facts, "rows": rows });
         let second = time.strftime("%Y%m%d-%H%M%S");
         let commit = self.facts["commit"].as_str().unwrap_or("unknown");
-        let path = folder.join(format!("http-{second}-{commit}.json"));
+        let path = folder.join(format!("{}-{second}-{commit}.json", self.name));
         fs::create_dir_all(folder).expect("a folder for the results");
         let text = serde_json::to_string_pretty(&all).expect("figures are JSON");
         fs::write(&path, text + "\n").expect("a file for the results");
