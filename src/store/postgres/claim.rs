@@ -1,13 +1,17 @@
 //! Taking free rows, and looking rows up, at the end of a batch.
 
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
 use postgres::Row;
 
-use super::Life;
 use super::counts::{Counted, Delta};
+use super::floors::{Floors, Place};
 use super::row;
 use super::session::Session;
 use super::types::Types;
-use crate::domain::{BandMap, StatusKind, Task, TaskId, TimeMs};
+use crate::clock::{Clock, Mono};
+use crate::domain::{Band, BandMap, StatusKind, Task, TaskId, TimeMs};
 use crate::store::rules::due;
 use crate::store::tally::Sort;
 use crate::store::{Batch, ClaimAsk, Claimed, Committed, Incarnation, StoreError, Stored, Taker};
@@ -17,12 +21,13 @@ use crate::store::{Batch, ClaimAsk, Claimed, Committed, Incarnation, StoreError,
 /// that come at once both get some.
 macro_rules! first {
     () => {
-        "SELECT c.id, c.band, c.due FROM unnest($1::smallint[]) AS b (band)
-             CROSS JOIN unnest($2::integer[]) AS y (type_id)
+        "SELECT c.place, c.band, c.due, c.id
+             FROM unnest($1::smallint[], $2::integer[], $8::bigint[]) AS b (band, type_id, floor)
              CROSS JOIN LATERAL (
-                 SELECT t.id, t.band, t.due FROM taskscheduler.tasks t
+                 SELECT t.ctid AS place, t.id, t.band, t.due FROM taskscheduler.tasks t
                  WHERE t.owner IS NULL AND t.status <> 3 AND t.status <> 5
-                   AND t.band = b.band AND t.type_id = y.type_id AND t.due <= $3
+                   AND t.band = b.band AND t.type_id = b.type_id
+                   AND t.due >= b.floor AND t.due <= $3
                  ORDER BY t.due, t.id LIMIT $4) c
              ORDER BY c.band, c.due, c.id LIMIT $4"
     };
@@ -32,51 +37,57 @@ macro_rules! first {
 /// others have taken leads to them.
 macro_rules! named {
     () => {
-        "SELECT t.id, t.band, t.due FROM taskscheduler.tasks t
-     WHERE t.id = ANY($8::bigint[]) AND t.owner IS NULL AND t.status <> 3 AND t.status <> 5
+        "SELECT t.ctid AS place, t.id, t.band, t.due FROM taskscheduler.tasks t
+     WHERE t.id = ANY($8::bigint[]) AND t.owner IS NULL
+       AND t.status + 0 <> 3 AND t.status + 0 <> 5
        AND t.band = ANY($1::smallint[]) AND t.type_id = ANY($2::integer[]) AND t.due <= $3
      ORDER BY t.band, t.due, t.id LIMIT $4"
     };
 }
 
+/// Locks and takes them. Rows are found again by their place: a join by id was planned, on a store
+/// that was empty then, as a walk of the index of free rows for each of them. For the same reason
+/// no condition here is that of a partial index (`status + 0`). What is first comes first without
+/// being sorted again, since it drives the join, and no more is locked than is wanted. A row that
+/// moved since it was found is locked in vain, and left to the next claim.
 macro_rules! taken {
     ($first:expr) => {
         concat!("WITH first AS MATERIALIZED (", $first, "),
          locked AS MATERIALIZED (
-             SELECT t.id, t.band, t.due, t.weight, t.status
-             FROM first f JOIN taskscheduler.tasks t ON t.id = f.id
-             WHERE t.owner IS NULL AND t.status <> 3 AND t.status <> 5
-             ORDER BY f.band, f.due, f.id LIMIT $5 FOR UPDATE OF t SKIP LOCKED),
+             SELECT t.ctid AS place, t.id, t.band, t.due, t.weight, t.status
+             FROM first f JOIN taskscheduler.tasks t ON t.ctid = f.place
+             WHERE t.owner IS NULL AND t.status + 0 <> 3 AND t.status + 0 <> 5
+             LIMIT $5 FOR UPDATE OF t SKIP LOCKED),
          taken AS (
-             SELECT id AS taken_id, status AS was, due AS was_due FROM (
-                 SELECT id, status, due,
+             SELECT place, status AS was, due AS was_due FROM (
+                 SELECT place, status, due,
                      sum(weight) OVER (ORDER BY band, due, id) - weight AS lighter FROM locked) w
              WHERE lighter < $6)
          UPDATE taskscheduler.tasks SET ")
     };
 }
 
-const TAKE_FOR_NODE: &str = concat!(
+pub(super) const TAKE_FOR_NODE: &str = concat!(
     taken!(first!()),
-    "owner = $7, epoch = epoch + 1 FROM taken WHERE id = taken_id RETURNING ",
+    "owner = $7, epoch = epoch + 1 FROM taken WHERE tasks.ctid = taken.place RETURNING ",
     row::live_columns!(),
     ", was, was_due, (SELECT count(*) FROM locked)"
 );
 
-const TAKE_NAMED: &str = concat!(
+pub(super) const TAKE_NAMED: &str = concat!(
     taken!(named!()),
-    "owner = $7, epoch = epoch + 1 FROM taken WHERE id = taken_id RETURNING ",
+    "owner = $7, epoch = epoch + 1 FROM taken WHERE tasks.ctid = taken.place RETURNING ",
     row::live_columns!(),
     ", was, was_due, (SELECT count(*) FROM locked)"
 );
 
-const TAKE_FOR_WORKER: &str = concat!(
+pub(super) const TAKE_FOR_WORKER: &str = concat!(
     taken!(first!()),
     "status = 3, epoch = epoch + 1, run_started_at = $7, run_took_us = 0,
-         run_waited_us = greatest($7 - ready_at, 0) * 1000, leased_until = $8, worker = $9,
+         run_waited_us = greatest($7 - ready_at, 0) * 1000, leased_until = $9, worker = $10,
          progress = NULL, version = version + 1, updated_at = $7,
-         due = least($8, $7 + timeout_s::bigint * 1000)
-     FROM taken WHERE id = taken_id RETURNING ",
+         due = least($9, $7 + timeout_s::bigint * 1000)
+     FROM taken WHERE tasks.ctid = taken.place RETURNING ",
     row::live_columns!(),
     ", was, was_due, (SELECT count(*) FROM locked)"
 );
@@ -97,28 +108,41 @@ pub(super) fn only_looks(batch: &Batch) -> bool {
 pub(super) fn is_worth_it(
     session: &mut Session,
     types: &Types,
+    floors: &mut Floors,
     batch: &Batch,
+    clock: &dyn Clock,
 ) -> Result<bool, StoreError> {
     let asks = batch.claims.iter().filter(|ask| ask.limit > 0);
     let bands = asks.clone().flat_map(|ask| ask.bands.in_order()).map(|band| band.rank() as i32);
     let wanted = asks.clone().flat_map(|ask| ask.types.iter());
-    let wanted = wanted.filter_map(|name| types.number(name)).collect();
+    let wanted = distinct(wanted.filter_map(|name| types.number(name)).collect());
+    let bands = distinct(bands.collect());
+    let bands: Vec<i16> = bands.iter().map(|band| *band as i16).collect();
+    let walks = Walks::new(&bands, &wanted, floors, clock.mono());
     let due_by = asks.map(|ask| ask.due_by.0).max().unwrap_or(i64::MIN);
     let ended_by = batch.expired.map_or(i64::MIN, |ask| ask.due_by.0);
     let rows = session.query(
         "SELECT EXISTS (
-             SELECT 1 FROM unnest($1::integer[]) AS b (band)
-             CROSS JOIN unnest($2::integer[]) AS y (type_id)
+             SELECT 1
+             FROM unnest($1::smallint[], $2::integer[], $5::bigint[]) AS b (band, type_id, floor)
              CROSS JOIN LATERAL (
                  SELECT 1 FROM taskscheduler.tasks t
                  WHERE t.owner IS NULL AND t.status <> 3 AND t.status <> 5
-                   AND t.band = b.band AND t.type_id = y.type_id AND t.due <= $3 LIMIT 1) free)
+                   AND t.band = b.band AND t.type_id = b.type_id
+                   AND t.due >= b.floor AND t.due <= $3 LIMIT 1) free)
          OR EXISTS (
              SELECT 1 FROM taskscheduler.tasks
              WHERE owner IS NULL AND status = 3 AND due <= $4)",
-        &[&distinct(bands.collect()), &distinct(wanted), &due_by, &ended_by],
+        &[&walks.bands, &walks.types, &due_by, &ended_by, &walks.floors],
     )?;
-    Ok(rows.first().is_none_or(|row| row.get(0)))
+    let is_worth_it = rows.first().is_none_or(|row| row.get(0));
+    if !is_worth_it {
+        let now = clock.mono();
+        for place in walks.full() {
+            floors.found_nothing(place, (due_by, batch.now.0), walks.began, now);
+        }
+    }
+    Ok(is_worth_it)
 }
 
 /// What a batch answers that only looked and found nothing.
@@ -127,20 +151,75 @@ pub(super) fn nothing(batch: &Batch) -> Committed {
     Committed { claimed: batch.claims.iter().map(none).collect(), ..Committed::default() }
 }
 
+/// The walks of one look at the index: where each begins. One for each band and type.
+struct Walks {
+    bands: Vec<i16>,
+    types: Vec<i32>,
+    floors: Vec<i64>,
+    began: Mono,
+}
+
+impl Walks {
+    fn new(bands: &[i16], types: &[i32], floors: &Floors, now: Mono) -> Walks {
+        let mut walks =
+            Walks { bands: Vec::new(), types: Vec::new(), floors: Vec::new(), began: now };
+        for place in bands.iter().flat_map(|band| types.iter().map(|number| (*band, *number))) {
+            walks.bands.push(place.0);
+            walks.types.push(place.1);
+            walks.floors.push(floors.of(place, now));
+        }
+        walks
+    }
+
+    /// The walks that looked at everything.
+    fn full(&self) -> impl Iterator<Item = Place> {
+        let places = self.bands.iter().zip(&self.types).zip(&self.floors);
+        let full = places.filter(|(_, floor)| **floor == i64::MIN);
+        full.map(|((band, number), _)| (*band, *number))
+    }
+
+    /// What the rows that were taken say about the next walks.
+    fn learn(&self, rows: &[Row], floors: &mut Floors, now_ms: i64, now: Mono) {
+        let mut last: BandMap<Option<i64>> = BandMap::default();
+        let mut taken: HashMap<Place, u64, RandomState> = HashMap::default();
+        for row in rows {
+            let (rank, due): (i16, i64) = (row.get(row::BAND), row.get(WAS_DUE));
+            let Some(band) = Band::from_rank(rank as usize) else { continue };
+            last[band] = last[band].max(Some(due));
+            *taken.entry((rank, row.get(row::TYPE_ID))).or_default() += 1;
+        }
+        for place in self.bands.iter().zip(&self.types).map(|(band, number)| (*band, *number)) {
+            let due = Band::from_rank(place.0 as usize).and_then(|band| last[band]);
+            if let Some(due) = due {
+                floors.raise(place, due, taken.get(&place).copied().unwrap_or(0), now_ms);
+            }
+        }
+        for place in self.full() {
+            floors.looked(place, self.began, now);
+        }
+    }
+}
+
 /// Ids that may be free, by band.
 pub(super) type Hints = BandMap<Vec<TaskId>>;
 
+/// What all claims of one batch share.
+pub(super) struct Claims<'a> {
+    pub(super) session: &'a mut Session,
+    pub(super) types: &'a Types,
+    pub(super) floors: &'a mut Floors,
+    pub(super) delta: &'a mut Delta,
+    pub(super) hints: &'a Hints,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) owner: i64,
+    pub(super) now: TimeMs,
+}
+
 /// Answers one claim.
-pub(super) fn claim(
-    session: &mut Session,
-    types: &Types,
-    life: Life,
-    now: TimeMs,
-    (ask, hints): (&ClaimAsk, &Hints),
-    delta: &mut Delta,
-) -> Result<Claimed, StoreError> {
-    let Some(hinted) = claim_hinted(session, types, life.incarnation, ask, hints)? else {
-        return claim_first(session, types, life.incarnation, now, ask, delta);
+pub(super) fn claim(claims: &mut Claims<'_>, ask: &ClaimAsk) -> Result<Claimed, StoreError> {
+    let Claims { session, types, owner, hints, .. } = claims;
+    let Some(hinted) = claim_hinted(session, types, *owner, ask, hints)? else {
+        return claim_first(claims, ask);
     };
     let weight: usize = hinted.tasks.iter().map(|task| task.spec.weight()).sum();
     let limit = ask.limit.saturating_sub(hinted.tasks.len() as u32);
@@ -149,7 +228,7 @@ pub(super) fn claim(
         return Ok(Claimed { has_more: true, ..hinted });
     }
     let rest = ClaimAsk { limit, bytes_max, ..ask.clone() };
-    let rest = claim_first(session, types, life.incarnation, now, &rest, delta)?;
+    let rest = claim_first(claims, &rest)?;
     let mut tasks = [hinted.tasks, rest.tasks].concat();
     tasks.sort_by_key(|task| (task.spec.band, due(task), task.id));
     Ok(Claimed { tasks, has_more: rest.has_more })
@@ -195,14 +274,8 @@ fn has_more(rows: &[Row], limit: i64) -> bool {
 }
 
 /// Takes the first rows that are due.
-fn claim_first(
-    session: &mut Session,
-    types: &Types,
-    owner: i64,
-    now: TimeMs,
-    ask: &ClaimAsk,
-    delta: &mut Delta,
-) -> Result<Claimed, StoreError> {
+fn claim_first(claims: &mut Claims<'_>, ask: &ClaimAsk) -> Result<Claimed, StoreError> {
+    let Claims { session, types, floors, delta, clock, owner, now, .. } = claims;
     let wanted: Vec<i32> = ask.types.iter().filter_map(|name| types.number(name)).collect();
     if ask.limit == 0 || wanted.is_empty() {
         return Ok(Claimed { has_more: ask.limit == 0, ..Claimed::default() });
@@ -210,31 +283,34 @@ fn claim_first(
     let bands: Vec<i16> = ask.bands.in_order().iter().map(|band| band.rank() as i16).collect();
     let limit = i64::from(ask.limit);
     let bytes = byte_limit(ask);
-    let wanted = distinct(wanted);
+    let walks = Walks::new(&bands, &distinct(wanted), floors, clock.mono());
+    let Walks { bands, types: wanted, floors: begins, .. } = &walks;
     let rows = match &ask.taker {
         Taker::Node => session.query(
             TAKE_FOR_NODE,
-            &[&bands, &wanted, &ask.due_by.0, &(2 * limit), &limit, &bytes, &owner],
+            &[bands, wanted, &ask.due_by.0, &(2 * limit), &limit, &bytes, owner, begins],
         )?,
         Taker::Worker(terms) => {
             // A lease starts what is due by then, not what is due a little later.
-            let start = now.max(ask.due_by).0;
+            let start = (*now).max(ask.due_by).0;
             session.query(
                 TAKE_FOR_WORKER,
                 &[
-                    &bands,
-                    &wanted,
+                    bands,
+                    wanted,
                     &ask.due_by.0,
                     &(2 * limit),
                     &limit,
                     &bytes,
                     &start,
+                    begins,
                     &terms.until.0,
                     &&*terms.worker,
                 ],
             )?
         }
     };
+    walks.learn(&rows, floors, now.0, clock.mono());
     if matches!(ask.taker, Taker::Worker(_)) {
         count_starts(&rows, types, delta)?;
     }

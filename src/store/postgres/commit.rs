@@ -10,7 +10,7 @@
 
 use std::fmt::Write as _;
 
-use super::claim::Hints;
+use super::claim::{Claims, Hints};
 use super::counts::Delta;
 use super::session::Session;
 use super::write::Write;
@@ -67,13 +67,17 @@ impl PostgresStore {
         self.learn_types(batch)?;
         let life = self.life()?;
         let only_looks = claim::only_looks(batch) && hints.iter().all(|(_, ids)| ids.is_empty());
-        if only_looks && !claim::is_worth_it(&mut self.session, &self.types, batch)? {
-            return Ok(claim::nothing(batch));
+        if only_looks {
+            let (session, types, clock) = (&mut self.session, &self.types, &*self.options.clock);
+            if !claim::is_worth_it(session, types, &mut self.floors, batch, clock)? {
+                return Ok(claim::nothing(batch));
+            }
         }
         self.make_missing_days(batch)?;
         match self.write_batch(batch, hints, life) {
             Ok((committed, end)) => self.end(batch, committed, &end),
             Err(error) => {
+                self.floors.forget();
                 self.session.roll_back();
                 Err(error)
             }
@@ -95,16 +99,29 @@ impl PostgresStore {
             let mut write = Write::new(session, types, life.incarnation, batch.now);
             committed.fates = write.units(&batch.units)?;
             delta = write.delta;
+            for change in batch.units.iter().flat_map(|unit| &unit.changes) {
+                let type_id = types.number(&change.task.spec.task_type).unwrap_or(0);
+                self.floors.note(change, type_id);
+            }
         }
         committed.beaten = leases::renew(session, &batch.beats, batch.now)?;
         if let Some(ask) = batch.expired {
             committed.expired = leases::take_back(session, types, ask)?;
         }
+        let mut claims = Claims {
+            session,
+            types,
+            floors: &mut self.floors,
+            delta: &mut delta,
+            hints,
+            clock: &*self.options.clock,
+            owner: life.incarnation,
+            now: batch.now,
+        };
         for ask in &batch.claims {
-            let ask = (ask, hints);
-            let claimed = claim::claim(session, types, life, batch.now, ask, &mut delta)?;
-            committed.claimed.push(claimed);
+            committed.claimed.push(claim::claim(&mut claims, ask)?);
         }
+        let session = claims.session;
         committed.fetched = claim::fetch(session, types, life.incarnation, &batch.fetch)?;
         if batch.ids_wanted > 0 {
             committed.ids = Some(take_ids(session, batch.ids_wanted)?);
@@ -124,6 +141,7 @@ impl PostgresStore {
             self.pass_on();
             return Ok(committed);
         };
+        self.floors.forget();
         if !self.session.is_lost() {
             self.session.roll_back();
             return Err(error);

@@ -15,6 +15,7 @@ mod commit;
 mod copy;
 mod counts;
 mod error;
+mod floors;
 mod keys;
 mod leases;
 mod look;
@@ -39,6 +40,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::floors::Floors;
 use self::nodes::PostgresNodes;
 use self::partitions::Days;
 use self::reader::Pool;
@@ -88,6 +90,8 @@ pub struct PostgresStore {
     life: Option<Life>,
     /// Ids that the claims of the next commit may look at first.
     hints: BandMap<Vec<TaskId>>,
+    /// Where claims begin to look.
+    floors: Floors,
     /// A batch that may or may not be committed.
     doubt: Option<Doubt>,
     pool: Pool,
@@ -139,6 +143,7 @@ impl PostgresStore {
             days: Days::default(),
             life: None,
             hints: BandMap::default(),
+            floors: Floors::default(),
             doubt: None,
             pool,
             node_id,

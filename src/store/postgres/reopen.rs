@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::floors::Floors;
 use super::partitions::Days;
 use super::reader::Pool;
 use super::session::Session;
@@ -70,6 +71,7 @@ impl Reopen for Anew {
             days: Days::default(),
             life: Some(life),
             hints: BandMap::default(),
+            floors: Floors::default(),
             doubt: None,
             pool: self.pool.clone(),
             node_id: self.node_id,

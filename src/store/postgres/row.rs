@@ -81,6 +81,8 @@ pub(super) const ENDED_BRIEF: &str = concat!(
 );
 /// Where the owner of a row stands in all of these.
 pub(super) const OWNER: usize = 1;
+/// Where the band of a task stands.
+pub(super) const BAND: usize = 5;
 /// Where the type of a task stands.
 pub(super) const TYPE_ID: usize = 6;
 

@@ -115,7 +115,7 @@ impl fmt::Display for Target {
 
 /// What every session that writes is told. The plans are those of a table that is never scanned: a
 /// fresh table without statistics is otherwise planned with scans, which cost half the rate.
-const WRITER_SETTINGS: &str = "
+pub(super) const WRITER_SETTINGS: &str = "
     SET lock_timeout = '2s';
     SET statement_timeout = '30s';
     SET idle_in_transaction_session_timeout = '30s';

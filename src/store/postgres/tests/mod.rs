@@ -2,6 +2,7 @@
 
 mod enqueue;
 mod faults;
+mod plans;
 mod tls;
 
 use std::time::Duration;
