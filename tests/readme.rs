@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::json;
+
 use ledger::http::Client;
 use ledger::server::{Deadline, Starting, stock};
 
@@ -94,31 +96,49 @@ fn the_five_calls_do_what_the_readme_says() {
 }
 
 #[test]
-fn the_worker_of_the_readme_does_the_work_that_waits_for_it() {
+fn the_worker_of_the_readme_does_the_work_that_waits_for_it_as_its_table_says() {
     let folder = tempfile::tempdir().unwrap();
     let server = Starting::new(stock(folder.path())).ready();
     let mut client = Client::new(server.address);
-    let task = r#"{"taskName":"t","taskType":"DATA_PROCESSING"}"#;
-    let id = client.post("/api/v1/tasks", task).unwrap().json()["id"].clone();
-    let path = format!("/api/v1/tasks/{id}");
-    assert_eq!(client.get(&path).unwrap().json()["waitingFor"], "worker");
     let text = section("Remote workers");
-    let start = text.find("```python\n").expect("a worker in Python") + 10;
-    let script = &text[start..start + text[start..].find("```").expect("its end")];
+    let rows = text.lines().skip_while(|line| !line.starts_with("| payload |")).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    let rows: Vec<Vec<&str>> = rows
+        .map(|row| row.trim_start_matches('|').trim_end_matches('|'))
+        .map(|row| row.split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(rows.len(), 3);
+    let mut paths = Vec::new();
+    for row in &rows {
+        let task = json!({"taskName": "t", "taskType": "DATA_PROCESSING", "payload": row[0],
+            "executionTimeoutSeconds": 1, "maxRetryAttempts": 0});
+        let task = client.post("/api/v1/tasks", &task.to_string()).unwrap().json();
+        paths.push(format!("/api/v1/tasks/{}", task["id"]));
+        let waits = client.get(paths.last().unwrap()).unwrap().json();
+        assert_eq!(waits["waitingFor"], "worker");
+    }
+    let script = first_block(text, "python");
     let address = server.address.to_string();
     let script = script.trim_end().replace("localhost:8080", &address);
     assert!(script.lines().count() <= 10, "ten lines");
     let mut worker = Command::new("python3").args(["-c", &script]).spawn().expect("python3 runs");
     let deadline = Deadline::after(Duration::from_secs(20));
-    let ended = loop {
-        let task = client.get(&path).unwrap().json();
-        if task["status"] == "COMPLETED" || deadline.is_over() {
-            break task;
+    let mut ended = Vec::new();
+    for path in &paths {
+        let mut task = client.get(path).unwrap().json();
+        while !["COMPLETED", "FAILED"].contains(&task["status"].as_str().unwrap())
+            && !deadline.is_over()
+        {
+            task = client.get(path).unwrap().json();
         }
-    };
+        ended.push(task);
+    }
     worker.kill().unwrap();
     worker.wait().unwrap();
-    assert_eq!((&ended["status"], &ended["result"]), (&"COMPLETED".into(), &"done".into()));
+    for (row, task) in rows.iter().zip(ended) {
+        let said = |field: &str| task[field].as_str().unwrap_or_default().to_owned();
+        assert_eq!([said("status"), said("result"), said("lastErrorMessage")], row[1..], "{task}");
+    }
 }
 
 #[test]
