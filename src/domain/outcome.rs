@@ -44,7 +44,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// All kinds; one that is missing here is unknown to what is kept outside the stores.
+    /// All kinds. The stores keep the place in this list, so new ones come at its end.
     pub const ALL: [FailureKind; 7] = [
         FailureKind::Error,
         FailureKind::Permanent,
@@ -108,6 +108,20 @@ pub enum Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_is_in_the_list_at_its_place() {
+        let place = |kind| match kind {
+            FailureKind::Error => 0,
+            FailureKind::Permanent => 1,
+            FailureKind::Timeout => 2,
+            FailureKind::Panic => 3,
+            FailureKind::Poison => 4,
+            FailureKind::LeaseLost => 5,
+            FailureKind::Crash => 6,
+        };
+        assert!(FailureKind::ALL.into_iter().map(place).eq(0..=6));
+    }
 
     #[test]
     fn a_long_message_is_cut_at_a_character_and_keeps_no_nul() {

@@ -43,6 +43,7 @@ macro_rules! conformance {
             writing::a_stale_change_leaves_nothing,
             writing::fates_come_in_the_order_of_units,
             writing::odd_texts_come_back_as_they_were,
+            writing::every_kind_of_failure_comes_back,
             writing::after_bad_data_nothing_of_the_batch_is_stored,
             writing::a_retried_task_leaves_the_history_and_comes_back,
             writing::minutes_count_what_happened_in_them,

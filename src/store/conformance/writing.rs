@@ -104,6 +104,22 @@ pub(crate) fn odd_texts_come_back_as_they_were(fresh: Fresh<'_>) {
     assert_eq!(fetch(&mut *store, &[1]), [Stored::Live(Box::new(task), Holding::Free)]);
 }
 
+pub(crate) fn every_kind_of_failure_comes_back(fresh: Fresh<'_>) {
+    use crate::domain::FailureKind;
+    let ground = fresh();
+    let (mut store, _) = start(&*ground, NOW);
+    for (id, kind) in (1..).zip(FailureKind::ALL) {
+        let sample = Sample::new(id);
+        let mut task = sample.task();
+        commit(&mut *store, vec![insert(&sample)]);
+        let failed = update(&mut task, Holding::Free, |state| {
+            state.last_error = Some((kind, "why".into()));
+        });
+        assert_eq!(fate(&mut *store, failed), Fate::Applied);
+        assert_eq!(fetch(&mut *store, &[id]), [Stored::Live(Box::new(task), Holding::Free)]);
+    }
+}
+
 pub(crate) fn after_bad_data_nothing_of_the_batch_is_stored(fresh: Fresh<'_>) {
     let ground = fresh();
     let (mut store, _) = start(&*ground, NOW);

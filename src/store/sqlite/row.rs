@@ -324,21 +324,11 @@ fn form_code(payload: Option<&Payload>) -> Option<i64> {
     payload.map(|payload| i64::from(payload.form == Form::Json))
 }
 
-const KINDS: [FailureKind; 7] = [
-    FailureKind::Error,
-    FailureKind::Permanent,
-    FailureKind::Timeout,
-    FailureKind::Panic,
-    FailureKind::Poison,
-    FailureKind::LeaseLost,
-    FailureKind::Crash,
-];
-
 fn kind_code(kind: FailureKind) -> i64 {
-    KINDS.iter().position(|known| *known == kind).unwrap_or(0) as i64
+    FailureKind::ALL.iter().position(|known| *known == kind).unwrap_or(0) as i64
 }
 
 fn kind_of(code: i64) -> FailureKind {
-    let known = usize::try_from(code).ok().and_then(|code| KINDS.get(code));
+    let known = usize::try_from(code).ok().and_then(|code| FailureKind::ALL.get(code));
     known.copied().unwrap_or(FailureKind::Error)
 }

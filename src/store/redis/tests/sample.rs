@@ -68,7 +68,7 @@ pub(crate) fn seed_of(seed: u64) -> Task {
     state.status = [Status::Completed, Status::Failed, Status::Cancelled][(seed % 3) as usize];
     state.epoch = Epoch(seed >> 11);
     state.run = bit(12).then_some(Run { started_at: time, took_us: seed, waited_us: 1 });
-    let kind = FailureKind::ALL[(seed % 5) as usize];
+    let kind = FailureKind::ALL[(seed % 7) as usize];
     state.last_error = bit(13).then(|| (kind, text(14).into()));
     state.result = bit(15).then(|| Payload::json("[1]"));
     state.cancel_requested = bit(16);
