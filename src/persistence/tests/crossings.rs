@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::leases::{LEASE, ask, beat, collect, done, failed, lease, report, wait};
+use super::leases::{LEASE, ask, beat, collect, done, failed, goes_on, lease, report, slow, wait};
 use super::node::{Node, START, checked, draft, served};
 use super::several::Town;
 use crate::clock::ManualClock;
-use crate::domain::{Holding, Outcome, StatusKind, TaskId};
+use crate::domain::{Holding, Outcome, StatusKind, Task, TaskId};
 use crate::persistence::{
     Answer, Command, LeaseBeat, LeaseFate, LeaseReport, Message, Refusal, Reported,
 };
@@ -242,4 +242,35 @@ fn rows_that_a_lost_answer_brought_are_looked_for_again_after_an_outage() {
     assert!(matches!(told.try_recv(), Ok(Err(Refusal::StoreDown))));
     node.script.lock().unwrap().clear();
     assert_eq!(run_all(&mut node), ids);
+}
+
+/// Memory had gone on as if the report were stored: the run here was stale, and nobody could end
+/// the task any more.
+#[test]
+fn a_report_that_outruns_its_run_and_is_refused_leaves_the_run_as_it_was() {
+    let reported = |node: &mut Node, task: &Task, what: Reported| {
+        node.fail_commits(std::iter::repeat_with(|| Some(down())).take(60));
+        let reports = vec![LeaseReport { id: task.id, epoch: task.state.epoch, what }];
+        let told = node.post(|receipt| Message::Report(reports, receipt));
+        (0..30).for_each(|_| node.pass(Duration::from_millis(100)));
+        assert!(matches!(told.try_recv(), Ok(Err(Refusal::StoreDown))));
+        node.script.lock().unwrap().clear();
+        node.pass(Duration::from_secs(1));
+    };
+    for what in [done(), failed(), Reported::Released] {
+        let mut node = Node::new();
+        let (task, _) = slow(&mut node);
+        reported(&mut node, &task, what.clone());
+        goes_on(&node, task.id, task.state.epoch);
+        node.settle();
+        assert_eq!(report(&mut node, &task, done()), LeaseFate::Kept, "{what:?}");
+        assert_eq!(report(&mut node, &task, done()), LeaseFate::Kept, "{what:?}, again");
+        let (task, _) = slow(&mut node);
+        reported(&mut node, &task, what.clone());
+        assert_eq!(report(&mut node, &task, done()), LeaseFate::Kept, "{what:?}");
+        goes_on(&node, task.id, task.state.epoch);
+        node.settle();
+        assert_eq!(report(&mut node, &task, done()), LeaseFate::Kept, "{what:?}, again");
+        assert_eq!(node.status(task.id), StatusKind::Completed);
+    }
 }

@@ -438,12 +438,12 @@ fn workers_are_listed_with_what_they_wait_for() {
 }
 
 /// What a run at the server says when an endpoint goes on with its task.
-fn goes_on(node: &Node, id: TaskId, epoch: Epoch) {
+pub(super) fn goes_on(node: &Node, id: TaskId, epoch: Epoch) {
     let what = Happened::GoesOn { at: node.clock.now(), waited_us: 0 };
     node.posts.reports.send(vec![Report { id, epoch, what }]).unwrap();
 }
 
-fn slow(node: &mut Node) -> (Task, crate::queue::Started<crate::persistence::Work>) {
+pub(super) fn slow(node: &mut Node) -> (Task, crate::queue::Started<crate::persistence::Work>) {
     let task = node.submit(Draft { retries_max: Some(1), ..draft("SLOW") });
     let started = node.take_slow().expect("it starts");
     node.pool.end(started.run, crate::domain::Call::Worked, node.clock.mono());

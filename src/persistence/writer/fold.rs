@@ -412,6 +412,7 @@ impl Writer {
             return self.kinds.dropped(&change.task.spec.task_type);
         }
         let id = change.task.id;
+        self.undo_outrun(id);
         let Some(live) = self.live.get_mut(id) else { return };
         live.busy = false;
         let ready = live.home == Home::Held && live.task.state.status == Status::Queued;

@@ -84,16 +84,31 @@ impl Writer {
     }
 
     /// Somebody outside was quicker to report than the run here to hand the attempt over. What that
-    /// still reports is stale, and the task starts again only after it.
-    fn outrun(&mut self, id: TaskId) {
+    /// still reports is stale, and the task starts again only after it. A success ends the task
+    /// under its claim, so that the same report finds it told when it comes again.
+    fn outrun(&mut self, id: TaskId, what: &Reported) {
         let Some(live) = self.live.get(id) else { return };
         let mut state = self.show(live).task.state;
         let begun = state.epoch;
-        state.epoch = begun.next();
+        if !matches!(what, Reported::Done(_)) {
+            state.epoch = begun.next();
+            self.left_behind.insert(id, begun);
+        }
         state.status = Status::Running { epoch: state.epoch };
         if let Some(live) = self.live.get_mut(id) {
             live.task.state = state;
-            self.left_behind.insert(id, begun);
+        }
+    }
+
+    /// The report that was quicker is not stored: the run here goes on under its own claim.
+    pub(super) fn undo_outrun(&mut self, id: TaskId) {
+        let Some(live) = self.live.get_mut(id) else { return };
+        let epoch = live.written.epoch;
+        // Nothing else puts memory a claim ahead of the row.
+        if live.home == Home::Held && live.task.state.epoch != epoch {
+            live.task.state.epoch = epoch;
+            live.task.state.status = Status::Running { epoch };
+            self.left_behind.remove(&id);
         }
     }
 
@@ -105,7 +120,7 @@ impl Writer {
         let leased = state.status == Status::Running { epoch } && state.leased_until.is_some();
         let begun_here = live.home == Home::Held && live.is_taken() && state.epoch == epoch;
         if begun_here {
-            self.outrun(id);
+            self.outrun(id, &what);
         } else if live.home != Home::Free || !leased {
             let known = state.epoch == epoch && was_told(state.status.kind(), &what);
             self.view.stale_reports += u64::from(!known);
