@@ -201,7 +201,7 @@ fn no_secret_is_in_any_log_answer_measure_or_output() {
 fn a_configuration_that_is_wrong_is_told_without_its_secrets() {
     let mut said = Said::default();
     for (file, text) in [
-        ("database-url", "postgres://user:canary-a@"),
+        ("database-url", "postgres://user:canary-a@host:port/db"),
         ("database-url", "mysql://user:canary-b@host/db"),
         ("database-url", "postgres://user:canary-c@host/db?password=canary-j&sslmode=odd"),
         ("redis-url", "redis://:canary-d@host:99999/x"),
@@ -213,6 +213,9 @@ fn a_configuration_that_is_wrong_is_told_without_its_secrets() {
     ] {
         let folder = folder("postgres://u@127.0.0.1:1/d", "redis://127.0.0.1:1");
         std::fs::write(folder.path().join(file), text).unwrap();
+        let mut check = Command::new(env!("CARGO_BIN_EXE_taskscheduler"));
+        with_secrets(check.args(["config", "check"]).env_clear(), folder.path());
+        assert!(!check.output().unwrap().status.success(), "{text} is found to be in order");
         for arguments in [&["config", "check"][..], &["config", "show"], &["serve"], &["doctor"]] {
             ask(&mut said, folder.path(), arguments);
         }

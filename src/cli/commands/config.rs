@@ -3,8 +3,10 @@
 use std::io::{self, Write};
 
 use crate::cli::args::{ConfigArgs, ShowArgs};
-use crate::cli::commands::types;
-use crate::cli::config::{Loaded, Origins, Surroundings, as_json, as_toml, defaults, load};
+use crate::cli::commands::{database, serve, types};
+use crate::cli::config::{
+    DatabaseUrl, Loaded, Origins, RedisUrl, Surroundings, as_json, as_toml, defaults, load,
+};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::note;
 use crate::execution::Registry;
@@ -18,7 +20,18 @@ pub fn check(
     let loaded = load(&args.asked(), around)?;
     types::register(registry, &loaded)?;
     warn(&loaded);
-    let refusals = loaded.config.refusals();
+    let mut refusals = loaded.config.refusals();
+    // What the stores' own readers find in an address; nobody is connected to.
+    if let DatabaseUrl::Postgres(url) = &loaded.config.database.url
+        && let Err(error) = database::target(&loaded.config, url)
+    {
+        refusals.push(format!("database.url {}: {error}", url.masked()));
+    }
+    if let RedisUrl::Server(url) = &loaded.config.redis.url
+        && let Err(why) = serve::redis_address(url)
+    {
+        refusals.push(format!("redis.url {}: {why}", url.masked()));
+    }
     if !refusals.is_empty() {
         let message = format!("serve would not start\n{}", refusals.join("\n"));
         return Err(Failure::new(Exit::Conflict, message));
