@@ -1,8 +1,9 @@
 //! What the second level gains, on throw-away servers: the time of one read by level, the time of a
 //! notice from node to node, and claims by hint beside plain claims.
 //!
-//! `cargo bench --bench levels` prints a table. Claims are bare SQL on a table with the index that
-//! claims walk, so that what is compared is the two ways to the rows and nothing else.
+//! `cargo bench --bench levels` prints a table. Claims are measured twice: as bare SQL on a table
+//! with the index that claims walk, so that what is compared is the two ways to the rows and
+//! nothing else, and through the store, with all that a claim costs there.
 
 #[path = "levels/claims.rs"]
 mod claims;
@@ -11,6 +12,8 @@ mod claims;
 mod machine;
 #[path = "levels/reads.rs"]
 mod reads;
+#[path = "levels/store.rs"]
+mod store;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +31,7 @@ fn main() {
     let server = RedisServer::start(&[]);
     reads::measure(&server);
     claims::measure(&server);
+    store::measure(&server);
 }
 
 /// One node's second level, connected.
