@@ -175,10 +175,12 @@ fn hostile_output_ends_in_a_failure_or_in_text_and_the_next_task_is_served() {
 #[test]
 fn a_command_that_runs_longer_than_its_lease_keeps_it() {
     let mut ground = Ground::start();
-    let _worker = Worker::start(&ground, &["--lease", "1s"], "sleep 3; echo done");
+    // Longer than leases rest after the server's start, too.
+    let _worker = Worker::start(&ground, &["--lease", "1s"], "sleep 8; echo done");
     let id = ground.submit("FAR");
     let task = ground.await_status(id, "COMPLETED");
-    assert_eq!((&task["result"], &task["attempt"]), (&json!("done"), &json!(1)));
+    assert_eq!((&task["result"], &task["epoch"]), (&json!("done"), &json!(1)), "{task}");
+    assert!(task["lastErrorMessage"].is_null(), "{task}");
 }
 
 #[test]
