@@ -100,11 +100,12 @@ fn a_moment_without_descriptors_is_survived() {
     let made: Vec<Socket> =
         (0..20).map(|_| Socket::new(Domain::IPV4, Type::STREAM, None).unwrap()).collect();
     let mut hoard = Vec::new();
-    while let Ok(file) = File::open("/dev/null") {
-        hoard.push(file);
-    }
     let mut refused = 0;
     for socket in made {
+        // Each time anew: what the server closes meanwhile comes free.
+        while let Ok(file) = File::open("/dev/null") {
+            hoard.push(file);
+        }
         socket.connect(&house.addr.into()).unwrap();
         let mut caller = Caller::over(socket.into());
         // Refused, served, or closed to make room for the next; never left hanging.
