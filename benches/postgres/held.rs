@@ -10,6 +10,7 @@ use crate::Effort;
 use crate::http::client::Until;
 use crate::http::report::{Goal, Report, Row};
 use crate::http::requests::batch;
+use crate::ledger::http::Client;
 
 /// The rate while somebody's snapshot keeps every dead row from being cleared away, of the rate
 /// before. Batches, so that bands overflow and rows are claimed too.
@@ -60,6 +61,7 @@ pub fn full(effort: Effort, report: &mut Report) {
     multiply(&account, tasks / 2000);
     let mut node = node_on(&account, &[]);
     assert_eq!(node.count("totalTasks"), tasks as u64);
+    let mut client = Client::new(node.address());
     let mut worst = ("", 0.0);
     for path in [
         "/api/v1/tasks",
@@ -72,15 +74,19 @@ pub fn full(effort: Effort, report: &mut Report) {
     ] {
         let clock = SystemClock::new();
         let mut times: Vec<u64> = Vec::new();
+        let mut refused = 0;
         for _ in 0..11 {
             let from = clock.mono();
-            node.get(path);
+            let answer = client.get(path).expect("an answer");
             times.push(clock.mono().since(from).as_micros() as u64);
+            // A page that takes longer than 100 ms is refused, so its time counts as it is.
+            refused += u32::from(answer.code != 200);
         }
         let first = times[0] as f64 / 1000.0;
         times.sort_unstable();
         let median = times[times.len() / 2] as f64 / 1000.0;
-        report.add(Row::new("full", format!("{path}, ms"), median).with("firstMs", first));
+        let row = Row::new("full", format!("{path}, ms"), median).with("firstMs", first);
+        report.add(row.with("refused", refused));
         if first.max(median) > worst.1 {
             worst = (path, first.max(median));
         }
@@ -128,4 +134,9 @@ fn multiply(account: &Account, times: i64) {
              SELECT setval('taskscheduler.task_ids', {times} * 1000000 + 1000000)"
         ))
         .expect("counts");
+    // As autovacuum has done long since where so many came one after the other.
+    client
+        .batch_execute("VACUUM ANALYZE taskscheduler.tasks")
+        .and_then(|()| client.batch_execute("VACUUM ANALYZE taskscheduler.task_history"))
+        .expect("a clean table");
 }

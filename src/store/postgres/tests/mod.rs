@@ -1,8 +1,10 @@
 //! The PostgreSQL store among the others, and what only a store behind a wire can get wrong.
 
+mod claims;
 mod enqueue;
 mod faults;
 mod plans;
+mod schema;
 mod tls;
 
 use std::time::Duration;
