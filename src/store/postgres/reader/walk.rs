@@ -65,10 +65,17 @@ impl Walk for Snapshot<'_> {
         let sources: Vec<String> = tables(chosen)
             .map(|(table, ended)| {
                 let conditions = chosen.sql();
-                format!("SELECT id, {ended} AS ended FROM {table} WHERE {beyond}{conditions}")
+                // Each its own first rows: over both at once the server sorts all there are.
+                format!(
+                    "(SELECT id, {ended} AS ended FROM {table} WHERE {beyond}{conditions} \
+                      ORDER BY id {order} LIMIT $2::bigint + $3::bigint)"
+                )
             })
             .collect();
-        let sql = format!("{} ORDER BY id {order} LIMIT $2 OFFSET $3", sources.join(" UNION ALL "));
+        let sources = sources.join(" UNION ALL ");
+        let sql = format!(
+            "SELECT id, ended FROM ({sources}) AS found ORDER BY id {order} LIMIT $2 OFFSET $3"
+        );
         let edge = stretch.after.unwrap_or(if descending { i64::MAX } else { 0 });
         self.found(&sql, &[&edge, &(stretch.limit as i64), &(stretch.offset as i64)])
     }
