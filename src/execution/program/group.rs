@@ -1,4 +1,9 @@
 //! A program's process group, from its start until nothing of it is left.
+//!
+//! A group and no session of its own: without `unsafe` a session needs either a fork of the whole
+//! server (36 ms beside 400 MiB of memory, where a spawn takes 1 ms) or another program in between
+//! (twice the time, and a moment in which a signal to the group meets nobody). What it would add is
+//! the loss of the terminal, which a service has not.
 
 use std::io;
 use std::os::fd::OwnedFd;

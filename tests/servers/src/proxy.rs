@@ -94,6 +94,9 @@ struct Link {
     server: TcpStream,
     /// Nothing more is passed on to the client.
     is_mute: AtomicBool,
+    /// The next answer ends the connection instead of reaching the client, which hears nothing
+    /// before the server has acted.
+    loses_answer: AtomicBool,
 }
 
 impl Proxy {
@@ -179,7 +182,8 @@ impl Shared {
     fn link(self: &Arc<Shared>, client: TcpStream, server: TcpStream) -> io::Result<()> {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
-        let link = Arc::new(Link { client, server, is_mute: AtomicBool::new(false) });
+        let (is_mute, loses_answer) = (AtomicBool::new(false), AtomicBool::new(false));
+        let link = Arc::new(Link { client, server, is_mute, loses_answer });
         self.course().links.push(Arc::downgrade(&link));
         for way in [Way::Asking, Way::Answering] {
             let (shared, link) = (Arc::clone(self), Arc::clone(&link));
@@ -210,6 +214,9 @@ impl Shared {
             let allowed = self.suffer(fault.as_ref(), link, way, passed, read.len());
             let Some(allowed) = allowed else { return };
             passed += allowed as u64;
+            if way == Way::Answering && link.loses_answer.load(Ordering::SeqCst) {
+                return link.reset();
+            }
             if way == Way::Answering && link.is_mute.load(Ordering::SeqCst) {
                 continue;
             }
@@ -217,7 +224,7 @@ impl Shared {
                 break;
             }
             match fault {
-                Some(Fault::LoseAnswerTo(_)) => return self.lose_answer(link),
+                Some(Fault::LoseAnswerTo(_)) => return,
                 Some(Fault::CutAfter(..)) if allowed < read.len() => return link.close(),
                 Some(Fault::HalfClose(..)) if allowed < read.len() => {
                     let _ = to.shutdown(Shutdown::Write);
@@ -310,8 +317,7 @@ impl Shared {
             Fault::LoseAnswerTo(_) => {
                 debug_assert_eq!(way, Way::Asking);
                 self.injected.fetch_add(1, Ordering::Relaxed);
-                // From here on the other thread must not pass the answer on.
-                let _ = link.client.shutdown(Shutdown::Write);
+                link.loses_answer.store(true, Ordering::SeqCst);
                 Some(bytes)
             }
         }
@@ -324,14 +330,6 @@ impl Shared {
         {
             *left = left.saturating_sub(1);
         }
-    }
-
-    /// The question is with the server. It gets time to act on it: until it answers, or closes.
-    fn lose_answer(&self, link: &Link) {
-        let _ = link.server.set_read_timeout(Some(Duration::from_secs(5)));
-        let mut answer = [0; 1];
-        let _ = link.server.peek(&mut answer);
-        link.reset();
     }
 
     /// Waits for this long, or without a limit, but no longer than the plan holds.
