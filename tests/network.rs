@@ -90,6 +90,7 @@ fn a_node_stopped_in_the_middle_of_a_copy_holds_nobody_up_and_changes_nothing_wh
         println!("1 node stopped in a COPY: its batch was taken elsewhere after {took:?}");
         println!("(refused {refused} times before that)");
         assert!(refused > 0 && took < Duration::from_secs(30), "{took:?}");
+        wait_until("it is ended", PATIENCE, || town.unended() == 1);
         if let Some(seconds) = from_environment("TASKSCHEDULER_COPY_STOP_S") {
             pause(Duration::from_secs(seconds).saturating_sub(took));
         }

@@ -158,7 +158,7 @@ fn of_three_nodes_one_is_killed_and_one_sleeps_beyond_its_lease_and_nothing_is_l
         signal(&asleep, Signal::STOP);
         killed.kill();
         signpost.show(nodes);
-        gone = wait_until("both are ended", PATIENCE, || statistics(&nodes[0])["nodes"] == 1);
+        gone = wait_until("both are ended", PATIENCE, || town.unended() == 1);
         signal(&asleep, Signal::CONT);
         let ended = asleep.wait_for_end(PATIENCE).expect_err("it must not end well");
         assert!(ended.contains("declared dead"), "{ended}");

@@ -44,6 +44,12 @@ impl Town {
         self
     }
 
+    /// How many nodes are not ended; one whose lease is over can still renew it until it is.
+    pub fn unended(&self) -> i64 {
+        let sql = "SELECT count(*) FROM taskscheduler.nodes WHERE state = 'alive'";
+        self.account.connect().query_one(sql, &[]).expect("a count").get(0)
+    }
+
     /// Starts the node of this name, again or for the first time.
     pub fn node(&self, name: &str) -> Server {
         Starting::new(self.command(name, &self.account.url())).ready()
