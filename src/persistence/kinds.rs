@@ -235,7 +235,10 @@ impl Kinds {
         let places = &self.places;
         let list = || {
             let here = |kind: &&Kind| kind.way == Way::Worker && places.contains_key(&kind.name);
-            kinds.iter().filter(here).map(|kind| Arc::clone(&kind.name)).collect()
+            let names = kinds.iter().filter(here).map(|kind| Arc::clone(&kind.name));
+            let mut names: Vec<Arc<str>> = names.collect();
+            names.sort_unstable();
+            names.into()
         };
         Arc::clone(self.remote.get_or_insert_with(list))
     }
@@ -392,7 +395,7 @@ mod tests {
         kinds.learn("ELSEWHERE".into());
         assert_eq!(
             kinds.remote().iter().map(|name| &**name).collect::<Vec<_>>(),
-            ["FAR", "ELSEWHERE"]
+            ["ELSEWHERE", "FAR"]
         );
     }
 }

@@ -213,12 +213,16 @@ impl Lessees {
         }
     }
 
-    /// The wish that a claim is to be made for next, and its types.
+    /// The wish that a claim is to be made for next, and its types. `remote` is sorted.
     pub fn next_claim(&mut self, remote: &Arc<[Arc<str>]>) -> Option<(WaitId, Arc<[Arc<str>]>)> {
         loop {
             let name = self.lively.first()?.clone();
             let named = self.idle.get(&name).and_then(BTreeSet::first);
-            let first = named.into_iter().chain(self.idle_for_any.first()).min().copied();
+            // Whoever takes every remote type asks for no other: what was marked as asked for would
+            // never come back.
+            let for_any = self.idle_for_any.first();
+            let for_any = for_any.filter(|_| remote.binary_search(&name).is_ok());
+            let first = named.into_iter().chain(for_any).min().copied();
             let rows = self.rows.entry(Arc::clone(&name)).or_insert(NO_IDEA);
             let Some(id) = first.filter(|_| rows.may_be_there()) else {
                 self.lively.remove(&name);

@@ -565,3 +565,15 @@ fn tasks_that_ended_make_room_before_those_that_are_still_leased() {
         assert_eq!(store.commits(), before + 1, "it had to be looked up");
     }
 }
+
+/// Its claim brought nothing about that name, which counted as asked for from then on.
+#[test]
+fn who_takes_every_type_asks_for_none_that_only_another_worker_names() {
+    let mut node = Node::new();
+    wait(&mut node, ask("any", &[], 1));
+    wait(&mut node, ask("named", &["NEVER_SEEN"], 1));
+    assert!(lease(&mut node, "at once", &[], 1).is_empty());
+    assert!(lease(&mut node, "at once, by name", &["NEVER_SEEN"], 1).is_empty());
+    node.submit(draft("NEVER_SEEN"));
+    assert_eq!(lease(&mut node, "at last", &["NEVER_SEEN"], 1).len(), 0, "others wait longer");
+}
