@@ -90,7 +90,7 @@ pub(super) fn discard(client: &mut impl GenericClient, day: Day) -> Result<u64, 
     )?;
     transaction.batch_execute(&format!("DROP TABLE IF EXISTS {}", table(status, number)))?;
     transaction.commit()?;
-    Ok(tasks as u64)
+    Ok(u64::try_from(tasks).unwrap_or(0))
 }
 
 fn table(status: i16, day: i32) -> String {

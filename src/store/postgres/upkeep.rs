@@ -13,18 +13,24 @@ const KEYS_SLICES_MAX: u32 = 8;
 const MINUTES_KEPT: i64 = 90 * 24 * 60;
 /// Folds of one slice of upkeep; each takes a few thousand deltas.
 const FOLDS_MAX: u32 = 32;
+/// Tasks may still end on this day and so many before it: clocks of nodes differ, and a commit can
+/// be late.
+const DAYS_UNSETTLED: i32 = 1;
 
 impl PostgresStore {
     /// Deletes ended tasks. A partition of which everything is old enough is dropped whole, however
-    /// many tasks it holds; the first one that reaches the limit is the last.
+    /// many tasks it holds; the first one that reaches the limit is the last. Days that tasks may
+    /// still end on are deleted from by rows: what is counted of them is not settled yet.
     pub(super) fn prune_slice(&mut self, ask: &PruneAsk) -> Result<u64, StoreError> {
         let statuses = ask.statuses.iter().filter(|status| status.is_terminal());
         let statuses: Vec<i16> = statuses.map(|status| i16::from(status.code())).collect();
-        let last_day = ask.ended_before.day() as i32;
+        let last_day = i32::try_from(ask.ended_before.day()).unwrap_or(i32::MAX);
+        let settled = self.options.clock.now().day() as i32 - DAYS_UNSETTLED;
+        let first_day = last_day.min(settled);
         let whole = self.connected()?.query(
             "SELECT status, day FROM taskscheduler.history_days
              WHERE status = ANY($1) AND day < $2 ORDER BY day, status",
-            &[&statuses, &last_day],
+            &[&statuses, &first_day],
         )?;
         let mut gone = 0;
         for row in whole {
@@ -36,29 +42,30 @@ impl PostgresStore {
             }
         }
         let limit = i64::from(ask.limit) - gone as i64;
-        Ok(gone + self.prune_rows(ask.ended_before, limit, &statuses, last_day)?)
+        let days = (first_day, last_day);
+        Ok(gone + self.prune_rows(ask.ended_before, limit, &statuses, days)?)
     }
 
-    /// Deletes rows of the last day, which is not over.
+    /// Deletes rows of these days.
     fn prune_rows(
         &mut self,
         ended_before: TimeMs,
         limit: i64,
         statuses: &[i16],
-        last_day: i32,
+        (first_day, last_day): (i32, i32),
     ) -> Result<u64, StoreError> {
         let gone = self.transaction(|session, life| {
             let rows = session.query(
                 "WITH old AS (
                      SELECT tableoid AS part, ctid AS place FROM taskscheduler.task_history
-                     WHERE status = ANY($1) AND ended_day = $2
+                     WHERE status = ANY($1) AND ended_day BETWEEN $2 AND $5
                        AND coalesce(completed_at < $3, true)
                      LIMIT $4)
                  DELETE FROM taskscheduler.task_history h USING old
                  WHERE h.tableoid = old.part AND h.ctid = old.place
-                   AND h.status = ANY($1) AND h.ended_day = $2
+                   AND h.status = ANY($1) AND h.ended_day BETWEEN $2 AND $5
                  RETURNING h.status, h.band, h.type_id, h.ended_day",
-                &[&statuses, &last_day, &ended_before.0, &limit],
+                &[&statuses, &first_day, &ended_before.0, &limit, &last_day],
             )?;
             let mut delta = Delta::default();
             for row in &rows {
