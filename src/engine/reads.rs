@@ -131,7 +131,9 @@ impl Asked {
                 log::error!("a question to the store panicked");
             }
             *lock(&seat) = Seat::default();
-            if self.shared.is_stuck.swap(false, Ordering::Relaxed) {
+            // Looked at first: each thread does this for each question.
+            let is_stuck = &self.shared.is_stuck;
+            if is_stuck.load(Ordering::Relaxed) && is_stuck.swap(false, Ordering::Relaxed) {
                 log::info!("the store answers questions again");
             }
             self.shared.took.add(self.shared.clock.mono().since(from).as_micros() as u64);

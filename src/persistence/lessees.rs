@@ -279,7 +279,11 @@ impl Lessees {
     /// A wish without a first answer for which no claim will be made now. One that does not wait
     /// has its answer only when nothing is being found out any more.
     pub fn next_unanswered(&mut self) -> Option<WaitId> {
+        if self.unanswered.is_empty() {
+            return None;
+        }
         let asked = |rows: &Rows| rows.known == Known::Asked;
+        let any_asked = self.rows.values().any(asked);
         let hopeless = |id: &WaitId| {
             let Some(lessee) = self.all.get(id) else { return true };
             let waits = lessee.ask.wait_ms > 0;
@@ -288,9 +292,7 @@ impl Lessees {
                     let is_asked = !waits && self.rows.get(name).is_some_and(asked);
                     is_asked || self.lively.contains(name)
                 }),
-                LeaseTypes::EveryRemote => {
-                    self.lively.is_empty() && (waits || !self.rows.values().any(asked))
-                }
+                LeaseTypes::EveryRemote => self.lively.is_empty() && (waits || !any_asked),
             }
         };
         let id = self.unanswered.iter().copied().find(hopeless)?;
