@@ -5,6 +5,7 @@ runs it: this root and no other, read-only, as a user without a name, with its o
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 
@@ -150,6 +151,9 @@ while True:
             for name in ["localhost", "node-1", "node-2"]:
                 until(lambda: reaches(name).returncode == 0, f"{name} is found: {reaches(name)}")
             assert reaches("node-3").returncode == 5, reaches("node-3")
+            # Its change of user took from it what would have ended it with its parent.
+            os.kill(int(inner), signal.SIGTERM)
+            server.process.wait(30)
 
 
 if __name__ == "__main__":
